@@ -747,6 +747,42 @@ static void wt_describe(char *text, size_t size, const void *buf, size_t len,
 			 (unsigned long long)word);
 }
 
+/*
+ * Fail unless each word of a range, read through the cache, is zero or of a
+ * generation up to @max_gen, and belongs where it is, or is off by a multiple
+ * of @stride (0: not off at all). For what is left when several have written.
+ */
+void __wt_expect_words(const char *file, int line, int fd, off_t off,
+		       size_t len, unsigned int max_gen, off_t stride)
+{
+	uint64_t *buf, word_pos;
+	unsigned int gen;
+	char text[128];
+	size_t i;
+
+	if (!len)
+		return;
+	buf = wt_alloc(len + 8);
+	if (pread(fd, buf, len, off) != (ssize_t)len)
+		__wt_fail(file, line, "short read of %lld+%zu", (long long)off,
+			  len);
+	for (i = 0; i < len / 8; i++) {
+		off_t away;
+
+		if (!buf[i])
+			continue;
+		wt_unword(buf[i], &word_pos, &gen);
+		away = (off_t)word_pos * 8 - (off + (off_t)i * 8);
+		if (gen && gen <= max_gen &&
+		    (!away || (stride && !(away % stride))))
+			continue;
+		wt_describe(text, sizeof(text), buf, len, off, i * 8);
+		__wt_fail(file, line, "position %lld holds %s",
+			  (long long)off + (off_t)i * 8, text);
+	}
+	munmap(buf, len + 8);
+}
+
 /* Fail unless a buffer holds generation @gen of @pos. */
 void __wt_expect_buf(const char *file, int line, const char *what,
 		     const void *buf, size_t len, off_t pos, unsigned int gen)
@@ -765,9 +801,13 @@ void __wt_expect_buf(const char *file, int line, const char *what,
 void __wt_expect_file(const char *file, int line, int fd, off_t off,
 		      size_t len, unsigned int gen)
 {
-	void *buf = wt_alloc(len);
-	ssize_t ret = pread(fd, buf, len, off);
+	void *buf;
+	ssize_t ret;
 
+	if (!len)
+		return;
+	buf = wt_alloc(len);
+	ret = pread(fd, buf, len, off);
 	if (ret != (ssize_t)len)
 		__wt_fail(file, line, "read of %lld+%zu: %zd (%s)",
 			  (long long)off, len, ret,
@@ -927,10 +967,13 @@ void __wt_expect_disk(const char *file, int line, int fd, off_t off,
 		[WT_UNWRITTEN]	= "unwritten extent",
 		[WT_WRITTEN]	= "written extent",
 	};
-	void *buf = wt_alloc(len);
 	char what[64];
+	void *buf;
 	ssize_t at;
 
+	if (!len)
+		return;
+	buf = wt_alloc(len);
 	wt_raw_read(fd, buf, off, len);
 	at = wt_mismatch(buf, len, off, gen);
 	if (at >= 0) {
@@ -1040,6 +1083,20 @@ static int wt_ring(struct wt_queues *q)
 	return ret;
 }
 
+static ssize_t wt_pwritev2(struct wt_request *req, int flags)
+{
+	ssize_t ret = pwritev2(req->fd, req->iov, req->nr_iov, req->off, flags);
+
+	if (ret < 0)
+		return -errno;
+	if (!req->plain && wt_emulate == WT_EMULATE_SYNC && ret > 0 &&
+	    sync_file_range(req->fd, req->off, ret,
+			    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+			    SYNC_FILE_RANGE_WAIT_AFTER))
+		return -errno;
+	return ret;
+}
+
 static int wt_submit_sync(struct wt_request *req, int flags)
 {
 	int fds[2];
@@ -1055,9 +1112,7 @@ static int wt_submit_sync(struct wt_request *req, int flags)
 
 		close(fds[0]);
 		signal(SIGXFSZ, SIG_IGN);
-		ret = pwritev2(req->fd, req->iov, req->nr_iov, req->off, flags);
-		if (ret < 0)
-			ret = -errno;
+		ret = wt_pwritev2(req, flags);
 		_exit(write(fds[1], &ret, sizeof(ret)) != sizeof(ret));
 	}
 	close(fds[1]);
@@ -1119,7 +1174,9 @@ int wt_submit(struct wt_request *req)
 	if (!req->plain && wt_emulate == WT_EMULATE_NOTHING)
 		flags |= RWF_WRITETHROUGH;
 	req->done = req->submitted = false;
-	switch (req->mode) {
+	/* An emulation takes two calls: in a process of its own. */
+	req->how = wt_emulate == WT_EMULATE_SYNC ? WT_SYNC : req->mode;
+	switch (req->how) {
 	case WT_SYNC:
 		ret = wt_submit_sync(req, flags);
 		break;
@@ -1140,11 +1197,6 @@ static void wt_complete(struct wt_request *req, ssize_t res)
 {
 	req->res = res;
 	req->done = true;
-	if (!req->plain && wt_emulate == WT_EMULATE_SYNC && res > 0 &&
-	    sync_file_range(req->fd, req->off, res,
-			    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-			    SYNC_FILE_RANGE_WAIT_AFTER))
-		req->res = -errno;
 }
 
 /* Take what has completed, whosever it is; wait for something if asked to. */
@@ -1152,7 +1204,7 @@ static void wt_reap(struct wt_request *req, bool wait)
 {
 	struct wt_queues *q = wt_get_queues();
 
-	if (req->mode == WT_SYNC) {
+	if (req->how == WT_SYNC) {
 		struct pollfd pfd = { .fd = req->pipe, .events = POLLIN };
 		ssize_t res;
 
@@ -1163,7 +1215,7 @@ static void wt_reap(struct wt_request *req, bool wait)
 		close(req->pipe);
 		waitpid(req->pid, NULL, 0);
 		wt_complete(req, res);
-	} else if (req->mode == WT_AIO) {
+	} else if (req->how == WT_AIO) {
 		struct timespec none = { 0 };
 		struct io_event event;
 
@@ -1231,13 +1283,11 @@ ssize_t wt_writev(enum wt_mode mode, int fd, const struct iovec *iov, int nr,
 	};
 	int ret;
 
-	if (mode == WT_SYNC) {
+	if (mode == WT_SYNC || wt_emulate == WT_EMULATE_SYNC) {
 		/* In this process: signals, limits and accounts are its own. */
 		if (wt_emulate == WT_EMULATE_NOTHING)
 			flags |= RWF_WRITETHROUGH;
-		req.res = pwritev2(fd, iov, nr, off, flags);
-		wt_complete(&req, req.res < 0 ? -errno : req.res);
-		return req.res;
+		return wt_pwritev2(&req, flags);
 	}
 	ret = wt_submit(&req);
 	return ret ? ret : wt_wait(&req);
@@ -1359,6 +1409,32 @@ void wt_join(pid_t pid)
 		wt_fail("a process died of signal %d", WTERMSIG(status));
 	if (WEXITSTATUS(status))
 		exit(WEXITSTATUS(status));
+}
+
+/**
+ * wt_random - next of a sequence that a seed makes
+ */
+uint32_t wt_random(uint64_t *seed)
+{
+	*seed = *seed * 6364136223846793005ULL + 1442695040888963407ULL;
+	return *seed >> 33;
+}
+
+/**
+ * wt_poison_free - leave recognisable old data in the free space
+ *
+ * Of a generation that no test writes: whoever reads it has been given blocks
+ * of a file that is gone.
+ */
+void wt_poison_free(off_t size)
+{
+	int fd = wt_make_file("poison", size, WT_POISON);
+
+	close(fd);
+	wt_sys(unlink(wt_path("poison")));
+	fd = wt_sys(open(wt_mnt, O_RDONLY | O_CLOEXEC));
+	wt_sys(syncfs(fd));
+	close(fd);
 }
 
 /**

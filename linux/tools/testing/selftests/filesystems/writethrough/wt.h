@@ -82,6 +82,7 @@ struct wt_request {
 	ssize_t			res;
 	bool			done;
 	bool			submitted;
+	enum wt_mode		how;
 	pid_t			pid;
 	int			pipe;
 	struct iovec		one;
@@ -182,6 +183,8 @@ void __wt_expect_cache_is_disk(const char *file, int line, int fd, off_t off,
 			       size_t len);
 void __wt_expect_clean(const char *file, int line, int fd, off_t off,
 		       size_t len);
+void __wt_expect_words(const char *file, int line, int fd, off_t off,
+		       size_t len, unsigned int max_gen, off_t stride);
 
 #define wt_expect_buf(...)	__wt_expect_buf(__FILE__, __LINE__, __VA_ARGS__)
 #define wt_expect_file(...)	__wt_expect_file(__FILE__, __LINE__, __VA_ARGS__)
@@ -189,6 +192,7 @@ void __wt_expect_clean(const char *file, int line, int fd, off_t off,
 #define wt_expect_clean(...)	__wt_expect_clean(__FILE__, __LINE__, __VA_ARGS__)
 #define wt_expect_cache_is_disk(...)				\
 	__wt_expect_cache_is_disk(__FILE__, __LINE__, __VA_ARGS__)
+#define wt_expect_words(...)	__wt_expect_words(__FILE__, __LINE__, __VA_ARGS__)
 /* Cache and device, the two places a write-through puts its data. */
 #define wt_expect_both(fd, off, len, gen)			\
 	do {							\
@@ -224,6 +228,10 @@ void wt_plain_gen(int fd, off_t off, size_t len, unsigned int gen);
 		if (wt_usable(mode))
 
 /* Processes: threads of one process do not run side by side everywhere. */
+#define WT_POISON	4000	/* generation of data that is gone */
+
+uint32_t wt_random(uint64_t *seed);
+void wt_poison_free(off_t size);
 pid_t wt_fork(void (*fn)(void *arg), void *arg);
 void wt_join(pid_t pid);
 bool wt_exited(pid_t pid, unsigned int ms);

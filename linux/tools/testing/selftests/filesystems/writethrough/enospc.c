@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The space ends half way: a short count of what was written through, ENOSPC
+ * alone if that was nothing. It is found out before a byte is copied.
+ *
+ * Mutant: 019-allocate-after-copy
+ * lab: --disk 600M
+ * blocks: 1024
+ */
+#include "wt.h"
+
+static off_t size_of(int fd)
+{
+	struct stat st;
+
+	wt_sys(fstat(fd, &st));
+	return st.st_size;
+}
+
+static void one(enum wt_mode mode, bool sparse)
+{
+	size_t len = 4 * MIB;
+	char *buf = wt_alloc(len);
+	int fd = wt_open("file", O_RDWR | O_TRUNC);
+	off_t pos = 0;
+	ssize_t ret;
+	int calls = 0;
+
+	if (sparse)
+		wt_sys(ftruncate(fd, 16 * MIB));
+	wt_fill_fs(MIB);
+	for (;;) {
+		wt_pattern(buf, len, pos, 2);
+		ret = wt_write(mode, fd, buf, len, pos, 0);
+		if (ret == -ENOSPC)
+			break;
+		wt_check(ret > 0, "on a full file system: %zd", ret);
+		pos += ret;
+		wt_check(++calls < 2000 && pos <= 16 * MIB,
+			 "%lld bytes fit where 1 MiB was left", (long long)pos);
+		wt_check(!wt_cache(fd, 0, pos).dirty, "dirty pages");
+	}
+	wt_note("%s, %s: %lld bytes in %d calls", wt_mode_name[mode],
+		sparse ? "hole" : "append", (long long)pos, calls);
+	wt_check(pos > 0, "nothing fitted");
+	wt_check(!wt_cache(fd, 0, 16 * MIB).dirty, "dirty pages");
+	wt_expect_both(fd, 0, pos, 2);
+	if (sparse)
+		wt_expect_both(fd, pos, len, 0);
+	else
+		wt_check(size_of(fd) == pos, "size %lld, written %lld",
+			 (long long)size_of(fd), (long long)pos);
+	/* What is there already can be overwritten. */
+	wt_write_gen(mode, fd, 0, pos / 2, 3);
+	wt_expect_both(fd, 0, pos / 2, 3);
+	close(fd);
+	wt_crash();
+	fd = wt_open("file", O_RDWR);
+	wt_expect_file(fd, 0, pos / 2, 3);
+	wt_expect_file(fd, pos / 2, pos - pos / 2, 2);
+	close(fd);
+	wt_sys(unlink(wt_path("file")));
+	wt_sys(unlink(wt_path("filler")));
+	munmap(buf, len);
+}
+
+int main(void)
+{
+	enum wt_mode mode;
+
+	wt_start("enospc", 90);
+	wt_need_writethrough();
+	wt_setup(NULL, NULL);
+	wt_for_each_mode(mode) {
+		one(mode, false);
+		one(mode, true);
+	}
+	wt_finish();
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The flag together with the other ones. Each combination does what it says,
+ * or is refused with EOPNOTSUPP and changes nothing; it never is silently a
+ * plain write, or a write-through without the other flag.
+ *
+ * What may still be refused is in the column "refusable"; an entry is cleared
+ * when the engine serves it.
+ *
+ * Mutant: 027-flag-ignored
+ * lab: --disk 600M
+ */
+#include "wt.h"
+
+#define FILE_SIZE	(256 * KIB)
+
+enum promise {
+	PLAIN,			/* nothing beyond write-through */
+	DURABLE,		/* there after a crash without a log flush */
+	DROPPED,		/* not cached afterwards */
+	NO_WAIT,		/* whole or EAGAIN */
+};
+
+static const struct combination {
+	const char	*name;
+	int		flags;
+	int		open_flags;
+	enum promise	promise;
+	bool		refusable;
+} combinations[] = {
+	{ "HIPRI",		RWF_HIPRI,	0, PLAIN,	false },
+	{ "NOSIGNAL",		RWF_NOSIGNAL,	0, PLAIN,	false },
+	{ "APPEND",		RWF_APPEND,	0, PLAIN,	false },
+	{ "NOAPPEND",		RWF_NOAPPEND,	0, PLAIN,	false },
+	{ "O_APPEND NOAPPEND",	RWF_NOAPPEND, O_APPEND, PLAIN,	false },
+	{ "DSYNC",		RWF_DSYNC,	0, DURABLE,	true },
+	{ "SYNC",		RWF_SYNC,	0, DURABLE,	true },
+	{ "O_DSYNC",		0,	  O_DSYNC, DURABLE,	true },
+	{ "O_SYNC",		0,	   O_SYNC, DURABLE,	true },
+	{ "NOWAIT",		RWF_NOWAIT,	0, NO_WAIT,	true },
+	{ "DONTCACHE",		RWF_DONTCACHE,	0, DROPPED,	true },
+	{ "DONTCACHE DSYNC",	RWF_DONTCACHE | RWF_DSYNC, 0, DURABLE, true },
+	{ "NOWAIT DSYNC",	RWF_NOWAIT | RWF_DSYNC, 0, NO_WAIT, true },
+};
+
+static void one(enum wt_mode mode, const struct combination *c)
+{
+	bool append = c->flags & RWF_APPEND;
+	size_t len = 8192;
+	off_t off = 64 * KIB, at = append ? FILE_SIZE : off;
+	char *buf = wt_alloc(len);
+	ssize_t ret;
+	int fd;
+
+	fd = wt_make_file("file", FILE_SIZE, 1);
+	wt_sys(syncfs(fd));
+	close(fd);
+	fd = wt_open("file", O_RDWR | c->open_flags);
+	if (c->promise == DROPPED)
+		wt_drop_caches();
+	wt_pattern(buf, len, at, 2);
+	ret = wt_write(mode, fd, buf, len, off, c->flags);
+	/* io_uring's own rule, for any buffered write. */
+	if (mode == WT_URING && (c->flags & RWF_HIPRI)) {
+		wt_check(ret == -EINVAL, "io_uring %s: %zd", c->name, ret);
+		goto unchanged;
+	}
+	if (ret == -EOPNOTSUPP && c->refusable) {
+		wt_note("note: %s %s is refused", wt_mode_name[mode], c->name);
+		goto unchanged;
+	}
+	if (ret == -EAGAIN && c->promise == NO_WAIT)
+		goto unchanged;
+	wt_check(ret == (ssize_t)len, "%s %s: %zd", wt_mode_name[mode], c->name,
+		 ret);
+	wt_expect_disk(fd, at, len, 2);
+	if (c->promise == DROPPED)
+		wt_check(!wt_cache(fd, at, len).cached, "%s: still cached",
+			 c->name);
+	else if (!(c->flags & RWF_DONTCACHE))
+		wt_expect_clean(fd, at, len);
+	if (append)
+		wt_expect_both(fd, 0, FILE_SIZE, 1);
+	if (c->promise == DURABLE) {
+		/* An append too: its size has to be there. */
+		wt_pattern(buf, len, FILE_SIZE, 3);
+		ret = wt_write(mode, fd, buf, len, FILE_SIZE, c->flags);
+		wt_check(ret == (ssize_t)len, "%s %s: append: %zd",
+			 wt_mode_name[mode], c->name, ret);
+		close(fd);
+		wt_shutdown(false);
+		wt_umount();
+		wt_mount(NULL);
+		fd = wt_open("file", O_RDWR);
+		wt_expect_both(fd, FILE_SIZE, len, 3);
+		wt_expect_both(fd, at, len, 2);
+	}
+	goto out;
+unchanged:
+	wt_check(!wt_cache(fd, 0, FILE_SIZE + len).dirty, "%s: dirty pages",
+		 c->name);
+	wt_expect_both(fd, 0, FILE_SIZE, 1);
+	wt_check(lseek(fd, 0, SEEK_END) == FILE_SIZE, "%s: size changed",
+		 c->name);
+out:
+	close(fd);
+	munmap(buf, len);
+}
+
+/* Refused as ever: atomicity is for one buffer of a proper size and place. */
+static void atomic(enum wt_mode mode)
+{
+	static const struct {
+		off_t	off;
+		size_t	len;
+		bool	valid;
+	} writes[] = {
+		{ 4096,	4096,	true },
+		{ 4096,	3000,	false },
+		{ 100,	4096,	false },
+		{ 4096,	8192,	false },	/* not naturally aligned */
+	};
+	int fd = wt_make_file("file", FILE_SIZE, 1);
+	char *buf = wt_alloc(8192);
+	unsigned int i;
+	ssize_t ret;
+
+	for (i = 0; i < ARRAY_SIZE(writes); i++) {
+		wt_pattern(buf, writes[i].len, writes[i].off, 2);
+		ret = wt_write(mode, fd, buf, writes[i].len, writes[i].off,
+			       RWF_ATOMIC);
+		if (writes[i].valid && ret == (ssize_t)writes[i].len) {
+			wt_expect_both(fd, writes[i].off, writes[i].len, 2);
+			wt_write_gen(mode, fd, writes[i].off, writes[i].len, 1);
+			continue;
+		}
+		wt_check(ret == -EOPNOTSUPP || (!writes[i].valid && ret == -EINVAL),
+			 "ATOMIC %zu bytes at %lld: %zd", writes[i].len,
+			 (long long)writes[i].off, ret);
+		wt_expect_both(fd, 0, FILE_SIZE, 1);
+		wt_check(!wt_cache(fd, 0, FILE_SIZE).dirty, "ATOMIC: dirty pages");
+	}
+	close(fd);
+	munmap(buf, 8192);
+}
+
+int main(void)
+{
+	enum wt_mode mode;
+	unsigned int i;
+	char *buf;
+	int fd;
+
+	wt_start("flags", 60);
+	wt_need_writethrough();
+	wt_setup(NULL, "lazytime");
+	wt_for_each_mode(mode) {
+		for (i = 0; i < ARRAY_SIZE(combinations); i++)
+			one(mode, &combinations[i]);
+		atomic(mode);
+	}
+	/* Contradictions are the same as ever, and unknown bits are refused. */
+	fd = wt_make_file("file", FILE_SIZE, 1);
+	buf = wt_alloc(4096);
+	wt_check(wt_write(WT_SYNC, fd, buf, 4096, 0,
+			  RWF_APPEND | RWF_NOAPPEND) == -EINVAL,
+		 "APPEND with NOAPPEND");
+	wt_check(wt_write(WT_SYNC, fd, buf, 4096, 0, 0x40000000) == -EOPNOTSUPP,
+		 "an unknown flag");
+	wt_expect_both(fd, 0, FILE_SIZE, 1);
+	close(fd);
+	wt_finish();
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The bytes of a write-through cannot change on their way to the device: a
+ * store through a mapping and a plain write to a page in flight wait, and are
+ * not lost.
+ *
+ * Mutant: 014-not-write-protected
+ * Mutant: 015-no-stable-bit
+ * lab: --disk 600M
+ * blocks: 1024
+ */
+#include "wt.h"
+
+struct shared {
+	volatile int	phase;
+	volatile int	stored;
+};
+
+static struct shared *shared;
+static int fd;
+
+/* Store to a page that this process has stored to before. */
+static void store(void *arg)
+{
+	char *map = mmap(NULL, wt_psize, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 fd, 0);
+
+	wt_check(map != MAP_FAILED, "mmap");
+	map[*(int *)arg] = 0x11;
+	shared->phase = 1;
+	while (shared->phase != 2)
+		wt_sleep_ms(1);
+	map[*(int *)arg] = 0x22;
+	shared->stored = 1;
+}
+
+static void plain(void *arg)
+{
+	char byte = 0x22;
+
+	shared->phase = 1;
+	while (shared->phase != 2)
+		wt_sleep_ms(1);
+	wt_check(pwrite(fd, &byte, 1, *(int *)arg) == 1, "plain write");
+	shared->stored = 1;
+}
+
+static void one(struct wt_dm *dm, enum wt_mode mode, void (*other)(void *))
+{
+	char *buf = wt_alloc(wt_psize), *disk = wt_alloc(wt_psize), now;
+	struct iovec iov = { buf, wt_psize };
+	struct wt_request req = { .mode = mode, .iov = &iov, .nr_iov = 1 };
+	int at = 100;
+	pid_t pid;
+
+	fd = wt_make_file("file", wt_psize, 1);
+	req.fd = fd;
+	wt_pattern(buf, wt_psize, 0, 2);
+	shared->phase = shared->stored = 0;
+	pid = wt_fork(other, &at);
+	while (shared->phase != 1)
+		wt_sleep_ms(1);
+
+	wt_dm_suspend(dm);
+	wt_check(!wt_submit(&req), "submission");
+	wt_check(!wt_done(&req, 300), "write-through did not wait for the device");
+	shared->phase = 2;
+	wt_check(!wt_exited(pid, 300) && !shared->stored,
+		 "a page changed on its way to the device");
+	wt_dm_resume(dm);
+	wt_check(wt_wait(&req) == wt_psize, "write-through: %zd", req.res);
+	wt_join(pid);
+
+	/* The device has the write; the other one came after it. */
+	wt_expect_disk(fd, 0, wt_psize, 2);
+	wt_check(wt_cache(fd, 0, wt_psize).dirty == 1,
+		 "the later change did not make the page dirty");
+	wt_check(pread(fd, &now, 1, at) == 1 && now == 0x22,
+		 "the later change is not in the cache");
+	wt_sys(fsync(fd));
+	wt_raw_read(fd, disk, 0, wt_psize);
+	buf[at] = 0x22;
+	wt_check(!memcmp(buf, disk, wt_psize), "the later change was lost");
+	close(fd);
+	wt_sys(unlink(wt_path("file")));
+}
+
+int main(void)
+{
+	struct wt_dm dm;
+	enum wt_mode mode;
+
+	wt_start("stable", 60);
+	wt_need_writethrough();
+	shared = wt_shared(sizeof(*shared));
+	wt_on_dm(&dm);
+	wt_setup(NULL, NULL);
+	wt_for_each_mode(mode) {
+		one(&dm, mode, store);
+		one(&dm, mode, plain);
+	}
+	wt_finish();
+}
