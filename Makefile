@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0
+# The only entry point; the work is done by scripts in lab/, tools/ and tests/.
+
+ARCH ?= um
+kernel_options = --arch $(ARCH) $(if $(RELEASE),--release)
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+help: ## this list
+	@echo 'RWF_WRITETHROUGH for Linux. make ...'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+	@echo 'ARCH=um (User-Mode Linux, default) or x86_64 (QEMU); RELEASE=1 without debugging options;'
+	@echo "LINUX_TARBALL=FILE takes the kernel source from there; V=1 shows a test's whole output."
+
+demo: kernel programs ## see what the flag does
+	@tools/demo.sh
+
+test: kernel programs ## run the tests
+	@tests/run
+
+check: ## checkpatch, sparse, compiler warnings, shellcheck
+	@lab/check
+
+check-series: ## build every step of the patch series, and its variants
+	@lab/check-series
+
+tree: ## build/linux: the kernel's source, our patches as commits, our files linked in
+	@lab/tree
+
+kernel: ## build the lab's kernel
+	@lab/kernel $(kernel_options) >/dev/null
+
+programs: ## build what runs in the lab, into build/bin
+	@lab/programs
+
+shell: kernel programs ## a shell in the lab
+	@lab/run --interactive --timeout 86400 $(kernel_options) -- $(or $(SHELL_IN_LAB),/bin/bash)
+
+run: kernel programs ## run CMD='...' in the lab
+	@lab/run $(kernel_options) -- sh -c '$(subst ','\'',$(CMD))'
+
+refresh: ## write hooks that were edited (and committed) in build/linux back to patches/
+	@lab/refresh
+
+series: ## build/series: the patches to mail
+	@lab/series
+
+clean: ## remove what was built, keep the source tree
+	@lab/clean
+
+distclean: ## remove build/ whole
+	@lab/clean all
+
+.PHONY: help demo test check check-series tree kernel programs shell run refresh series clean distclean
