@@ -10,7 +10,7 @@
  */
 #include "wt.h"
 
-#define FILE_SIZE	(4 * MIB)
+#define FILE_SIZE	(2 * MIB)
 
 static void one(enum wt_mode mode, int fd, off_t off, size_t len)
 {
