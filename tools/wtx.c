@@ -264,7 +264,8 @@ static struct {
 	int		raw_fd;
 	int		log_fd;
 	int		freeze_fd;
-	int		log_is_ours;
+	bool		log_is_ours;
+	bool		is_xfs;
 	unsigned int	sector;		/* of the raw device */
 	int64_t		lo, hi;		/* our part of the file */
 	int64_t		block;
@@ -276,8 +277,6 @@ static struct {
 	unsigned char	*buf;		/* what is written */
 	unsigned char	*back;		/* what is read */
 	unsigned char	*guard;		/* where the unreadable page begins */
-	bool		no_fiemap;
-	bool		no_cachestat;
 	bool		ring_ready;
 	bool		aio_ready;
 	struct io_uring	ring;
@@ -287,13 +286,22 @@ static struct {
 	int64_t		edge[NR_EDGES];
 	unsigned int	next_edge;
 	int64_t		focus, focus_len;
-	uint64_t	uncached;	/* write-throughs whose pages were gone */
 } me;
 
+/* One a process, in memory that their parent sees too. */
+struct tally {
+	struct count	count[NR_OPS];
+	uint64_t	hits[NR_OPS][NR_STATES];
+	uint64_t	uncached;	/* write-throughs whose pages were gone */
+	uint64_t	ops;
+	bool		no_fiemap;
+	bool		no_cachestat;
+};
+
+static struct tally *tallies;
+static struct tally *tally;
 static bool refused[NR_OPS][NR_COMBOS];
 static uint64_t worked[NR_OPS][NR_COMBOS];
-static struct count count[NR_OPS];
-static uint64_t hits[NR_OPS][NR_STATES];
 
 static uint64_t gen_state;	/* which operations */
 static uint64_t check_state;	/* which checks after one */
@@ -540,8 +548,6 @@ static bool touches(const struct op *op, int64_t off)
 		return op->len <= off;
 	if (op->code == OP_COPY || op->code == OP_CLONEBACK)
 		return op->off2 <= off && off < op->off2 + op->len;
-	if (op->flags & (F_APPEND | F_OAPPEND))
-		return true;
 	return op->off <= off && off < op->off + op->len;
 }
 
@@ -597,7 +603,10 @@ static void fail(int64_t off, const char *fmt, ...)
 	       ", operation %" PRIu64 ": %s\n",
 	       me.file, model.size, opt.seed, me.op_number, text);
 	print_history(stdout, off);
-	if (me.log_path[0]) {
+	if (opt.shared) {
+		printf("log of this process: %s (processes that share a file cannot be replayed)\n",
+		       me.log_path);
+	} else if (me.log_path[0]) {
 		printf("log: %s\nreplay:", me.log_path);
 		print_command(stdout, "--replay", me.log_path);
 		printf("shrink:");
@@ -889,7 +898,7 @@ static void check_device(const char *how, int64_t off, int64_t len,
 	int64_t end, at;
 	size_t i;
 
-	if (me.raw_fd < 0 || me.no_fiemap)
+	if (me.raw_fd < 0 || tally->no_fiemap)
 		return;
 	end = min64(off + len, min64(me.hi, model.size));
 	if (expect == BLOCKS_WRITTEN && !opt.shared) {
@@ -947,7 +956,7 @@ static uint64_t busy_pages(int64_t off, int64_t len)
 	struct wt_cachestat cs;
 
 	if (wt_cachestat(get_fd(FD_PLAIN), off, len, &cs) < 0) {
-		me.no_cachestat = true;
+		tally->no_cachestat = true;
 		return 0;
 	}
 	return max64(cs.nr_dirty, cs.nr_writeback);
@@ -979,7 +988,7 @@ static void check_clean(const char *how, int64_t off, int64_t len)
 	int64_t at, end = wt_round_up(off + len, me.page);
 	struct wt_cachestat cs;
 
-	if (me.no_cachestat)
+	if (tally->no_cachestat)
 		return;
 	off = wt_round_down(off, me.page);
 	if (!busy_pages(off, end - off))
@@ -1003,11 +1012,11 @@ static void count_uncached(int64_t off, int64_t len)
 	int64_t first = wt_round_down(off, me.page);
 	int64_t pages = (wt_round_up(off + len, me.page) - first) / me.page;
 
-	if (me.no_cachestat)
+	if (tally->no_cachestat)
 		return;
 	if (wt_cachestat(get_fd(FD_PLAIN), first, off + len - first, &cs) == 0 &&
 	    (int64_t)cs.nr_cache < pages)
-		me.uncached++;
+		tally->uncached++;
 }
 
 static void count_state(enum code code, int64_t off, int64_t len)
@@ -1017,33 +1026,33 @@ static void count_state(enum code code, int64_t off, int64_t len)
 	uint32_t flags;
 
 	if (off + len > model.size)
-		hits[code][ST_EOF]++;
-	if (!me.no_fiemap) {
+		tally->hits[code][ST_EOF]++;
+	if (!tally->no_fiemap) {
 		if (wt_map_range(get_fd(FD_PLAIN), off, 1, &map) < 0) {
-			me.no_fiemap = true;
+			tally->no_fiemap = true;
 			return;
 		}
 		flags = map.nr ? map.ext[0].flags : 0;
 		if (!map.nr || (int64_t)map.ext[0].logical > off)
-			hits[code][ST_HOLE]++;
+			tally->hits[code][ST_HOLE]++;
 		else if (flags & FIEMAP_EXTENT_DELALLOC)
-			hits[code][ST_DELAYED]++;
+			tally->hits[code][ST_DELAYED]++;
 		else if (flags & FIEMAP_EXTENT_UNWRITTEN)
-			hits[code][ST_UNWRITTEN]++;
+			tally->hits[code][ST_UNWRITTEN]++;
 		else
-			hits[code][ST_REAL]++;
+			tally->hits[code][ST_REAL]++;
 		if (map.nr && flags & FIEMAP_EXTENT_SHARED)
-			hits[code][ST_SHARED]++;
+			tally->hits[code][ST_SHARED]++;
 	}
-	if (!me.no_cachestat && !wt_cachestat(get_fd(FD_PLAIN), off, 1, &cs)) {
+	if (!tally->no_cachestat && !wt_cachestat(get_fd(FD_PLAIN), off, 1, &cs)) {
 		if (!cs.nr_cache)
-			hits[code][ST_UNCACHED]++;
+			tally->hits[code][ST_UNCACHED]++;
 		else if (cs.nr_writeback)
-			hits[code][ST_WRITEBACK]++;
+			tally->hits[code][ST_WRITEBACK]++;
 		else if (cs.nr_dirty)
-			hits[code][ST_DIRTY]++;
+			tally->hits[code][ST_DIRTY]++;
 		else
-			hits[code][ST_CLEAN]++;
+			tally->hits[code][ST_CLEAN]++;
 	}
 }
 
@@ -1080,11 +1089,11 @@ static void refuse(const struct op *op, int err)
 	if (worked[op->code][op->flags])
 		fail(op->off, "%s worked before and is now refused: %s",
 		     combo_name(op->code, op->flags), strerror(err));
-	count[op->code].refused++;
+	tally->count[op->code].refused++;
 	if (is_refused(op->code, op->flags))
 		return;
 	refused[op->code][op->flags] = true;
-	if (!opt.quiet)
+	if (!opt.quiet && tally == tallies)
 		printf("refused: %s: %s\n", combo_name(op->code, op->flags),
 		       strerror(err));
 }
@@ -1287,7 +1296,7 @@ static bool take_result(const struct op *op, const struct piece *p,
 			const unsigned char *data, bool *refusal)
 {
 	bool direct = op->flags & F_ODIRECT || ops[op->code].kind & K_DIRECT;
-	struct count *c = &count[op->code];
+	struct count *c = &tally->count[op->code];
 	const char *name = combo_name(op->code, op->flags);
 	int err = p->res < 0 ? -p->res : 0;
 
@@ -1359,8 +1368,11 @@ static bool exec_write(const struct op *op)
 	bool refusal = false;
 	int fd, i, nr;
 
-	if (append)
+	if (append) {
 		len = min64(len, me.hi - off);
+		/* For the report; the log has what was asked for. */
+		me.recent[(me.op_number - 1) % RECENT].off = off;
+	}
 	if (len <= 0 || off < me.lo || off + len > me.hi ||
 	    is_refused(op->code, op->flags))
 		return false;
@@ -1436,7 +1448,7 @@ static bool exec_write(const struct op *op)
 	for (i = 0; i < nr; i++) {
 		const char *name = combo_name(op->code, op->flags);
 
-		if (!direct)
+		if (!direct && (through || me.is_xfs))
 			check_clean(name, p[i].off, p[i].len);
 		if (through && !direct && !(op->flags & F_DONTCACHE))
 			count_uncached(p[i].off, p[i].len);
@@ -1459,7 +1471,7 @@ static bool meets_reservation(int64_t off, int64_t len)
 	static struct wt_map map;
 	size_t i;
 
-	if (me.no_fiemap || wt_map_range(get_fd(FD_PLAIN), off, len, &map) < 0)
+	if (tally->no_fiemap || wt_map_range(get_fd(FD_PLAIN), off, len, &map) < 0)
 		return false;
 	for (i = 0; i < map.nr; i++)
 		if (map.ext[i].flags & FIEMAP_EXTENT_DELALLOC)
@@ -1487,7 +1499,7 @@ static bool exec_read(const struct op *op)
 	}
 	n = preadv2(fd, &iov, 1, op->off, op->flags & F_RWF);
 	if (n < 0 && errno == EAGAIN && op->flags & F_NOWAIT) {
-		count[op->code].again++;
+		tally->count[op->code].again++;
 		return true;
 	}
 	if (n < 0 && is_refusal(errno)) {
@@ -1496,14 +1508,14 @@ static bool exec_read(const struct op *op)
 	}
 	if (n < 0 && errno == EIO && direct &&
 	    meets_reservation(op->off, op->len)) {
-		count[op->code].cut++;
+		tally->count[op->code].cut++;
 		return true;
 	}
 	if (n < 0)
 		fail(op->off, "%s: %s", combo_name(op->code, op->flags),
 		     strerror(errno));
 	if (n < want && op->flags & F_NOWAIT) {
-		count[op->code].cut++;
+		tally->count[op->code].cut++;
 		want = n;
 	}
 	if (n != want)
@@ -1555,7 +1567,7 @@ static bool exec_mapwrite(const struct op *op)
 		/* The page at @done could not be had: that is no space. */
 		if (!nearly_full(len))
 			fail(op->off + done, "mapwrite: SIGBUS");
-		count[op->code].nospace++;
+		tally->count[op->code].nospace++;
 		return true;
 	}
 	bus_expected = 1;
@@ -1578,7 +1590,7 @@ static bool exec_truncate(const struct op *op)
 	if (ftruncate(get_fd(FD_PLAIN), op->len) < 0) {
 		if (!is_nospace(errno))
 			fail(op->len, "truncate: %s", strerror(errno));
-		count[op->code].nospace++;
+		tally->count[op->code].nospace++;
 		return true;
 	}
 	model_truncate(op->len);
@@ -1629,7 +1641,7 @@ static bool exec_fallocate(const struct op *op)
 
 	if (fallocate(get_fd(FD_PLAIN), mode, off, len) < 0) {
 		if (is_nospace(errno)) {
-			count[op->code].nospace++;
+			tally->count[op->code].nospace++;
 			believe_file();
 			return true;
 		}
@@ -1717,7 +1729,7 @@ static bool exec_clone(const struct op *op)
 	if (ioctl(back ? get_fd(FD_PLAIN) : me.clone_fd, FICLONERANGE,
 		  &range) < 0) {
 		if (is_nospace(errno)) {
-			count[op->code].nospace++;
+			tally->count[op->code].nospace++;
 			if (back)
 				believe_file();
 			else
@@ -1753,7 +1765,7 @@ static bool exec_clonewrite(const struct op *op)
 	fill(me.buf, op->off, op->len, op->data);
 	n = pwrite(me.clone_fd, me.buf, op->len, op->off);
 	if (n < 0 && is_nospace(errno)) {
-		count[op->code].nospace++;
+		tally->count[op->code].nospace++;
 		return true;
 	}
 	if (n < op->len && !nearly_full(op->len))
@@ -1782,7 +1794,7 @@ static bool exec_copy(const struct op *op)
 	n = copy_file_range(get_fd(FD_PLAIN), &from, get_fd(FD_PLAIN), &to,
 			    len, 0);
 	if (n < 0 && is_nospace(errno)) {
-		count[op->code].nospace++;
+		tally->count[op->code].nospace++;
 		/* Aligned parts may be there already. */
 		believe_file();
 		return true;
@@ -1795,7 +1807,7 @@ static bool exec_copy(const struct op *op)
 		fail(op->off, "copy: %zd of %" PRId64 ": %s", n, len,
 		     n < 0 ? strerror(errno) : "a wrong count");
 	if (n < len)
-		count[op->code].cut++;
+		tally->count[op->code].cut++;
 	memcpy(me.buf, model.good + op->off, n);
 	model_write(op->off2, me.buf, n);
 	may_be_dirty(op->off2, n);
@@ -1841,8 +1853,9 @@ static bool exec_sync(const struct op *op)
 		return true;
 	}
 	all_clean();
-	check_clean(ops[op->code].name, me.lo,
-		    max64(size - me.lo, 0));
+	/* Not everywhere: ext4 leaves pages tagged that it need not write. */
+	if (me.is_xfs)
+		check_clean(ops[op->code].name, me.lo, max64(size - me.lo, 0));
 	if (check_draw(4) == 0)
 		check_device(ops[op->code].name, me.lo, size - me.lo, SYNCED);
 	return true;
@@ -1888,7 +1901,8 @@ static bool exec_freeze(const struct op *op)
 		return false;
 	}
 	all_clean();
-	check_clean("freeze", me.lo, model.size);
+	if (me.is_xfs)
+		check_clean("freeze", me.lo, model.size);
 	check_device("freeze", me.lo, model.size, SYNCED);
 	if (ioctl(me.freeze_fd, FITHAW, 0) < 0)
 		fail(-1, "thaw: %s", strerror(errno));
@@ -2049,11 +2063,11 @@ static void run_op(const struct op *op)
 	log_line(text);
 	check_state = op->data;
 	if (!dispatch(op)) {
-		count[op->code].skipped++;
+		tally->count[op->code].skipped++;
 		return;
 	}
 	worked[op->code][flags]++;
-	count[op->code].done++;
+	tally->count[op->code].done++;
 	check_after(op);
 }
 
@@ -2342,6 +2356,7 @@ static void learn_limits(void)
 	if (fstatfs(get_fd(FD_PLAIN), &fs) < 0)
 		die("%s: %s", me.file, strerror(errno));
 	me.block = fs.f_bsize;
+	me.is_xfs = fs.f_type == 0x58465342;
 	/* Something that is no power of two is no block: network, pseudo. */
 	if (me.block < SECTOR || me.block > 65536 ||
 	    me.block & (me.block - 1))
@@ -2428,9 +2443,9 @@ static void probe(void)
 		}
 	}
 	me.op_number = 0;
-	memset(count, 0, sizeof(count));
-	memset(hits, 0, sizeof(hits));
-	me.uncached = 0;
+	memset(tally->count, 0, sizeof(tally->count));
+	memset(tally->hits, 0, sizeof(tally->hits));
+	tally->uncached = 0;
 }
 
 static void reset_model(int64_t size)
@@ -2468,7 +2483,7 @@ static void open_log(void)
 		snprintf(me.log_path, sizeof(me.log_path), "%s/wtx-XXXXXX.log",
 			 dir && *dir ? dir : "/tmp");
 		fd = mkostemps(me.log_path, 4, O_CLOEXEC);
-		me.log_is_ours = 1;
+		me.log_is_ours = true;
 	}
 	if (fd < 0)
 		die("%s: %s", me.log_path, strerror(errno));
@@ -2558,6 +2573,30 @@ static void set_up(int index)
 	me.focus_len = me.hi - me.lo;
 }
 
+static void add_tallies(void)
+{
+	unsigned int i, j, k;
+
+	for (k = 1; k < opt.processes; k++) {
+		const struct tally *t = &tallies[k];
+
+		for (i = 0; i < NR_OPS; i++) {
+			const uint64_t *from = (const uint64_t *)&t->count[i];
+			uint64_t *to = (uint64_t *)&tallies->count[i];
+
+			for (j = 0; j < sizeof(struct count) / sizeof(*to); j++)
+				to[j] += from[j];
+			for (j = 0; j < NR_STATES; j++)
+				tallies->hits[i][j] += t->hits[i][j];
+		}
+		tallies->uncached += t->uncached;
+		tallies->ops += t->ops;
+		tallies->no_fiemap |= t->no_fiemap;
+		tallies->no_cachestat |= t->no_cachestat;
+	}
+	tally = tallies;
+}
+
 static void print_counts(void)
 {
 	bool any = false;
@@ -2566,7 +2605,7 @@ static void print_counts(void)
 	printf("%-12s %9s %9s %8s %8s %8s %8s\n", "operation", "done",
 	       "skipped", "again", "nospace", "short", "refused");
 	for (i = 0; i < NR_OPS; i++) {
-		const struct count *c = &count[i];
+		const struct count *c = &tally->count[i];
 
 		if (!(c->done + c->skipped + c->refused))
 			continue;
@@ -2582,24 +2621,24 @@ static void print_counts(void)
 		uint64_t sum = 0;
 
 		for (j = 0; j < NR_STATES; j++)
-			sum += hits[i][j];
+			sum += tally->hits[i][j];
 		if (!sum)
 			continue;
 		any = true;
 		printf("%-12s", ops[i].name);
 		for (j = 0; j < NR_STATES; j++)
-			printf(" %8" PRIu64, hits[i][j]);
+			printf(" %8" PRIu64, tally->hits[i][j]);
 		printf("\n");
 	}
 	if (!any)
 		printf("(none)\n");
-	if (me.no_fiemap)
+	if (tally->no_fiemap)
 		printf("no extent map on this file system: blocks not looked at\n");
-	if (me.no_cachestat)
+	if (tally->no_cachestat)
 		printf("no cachestat(2) in this kernel: dirty pages not looked at\n");
-	if (me.uncached)
+	if (tally->uncached)
 		printf("write-throughs whose pages were not all cached afterwards: %"
-		       PRIu64 "\n", me.uncached);
+		       PRIu64 "\n", tally->uncached);
 }
 
 static double now(void)
@@ -2612,21 +2651,27 @@ static double now(void)
 
 static uint64_t through_done(void)
 {
-	return count[OP_WT].done + count[OP_RINGWT].done +
-	       count[OP_AIOWT].done;
+	return tally->count[OP_WT].done + tally->count[OP_RINGWT].done +
+	       tally->count[OP_AIOWT].done;
+}
+
+static void run_plain(enum code code)
+{
+	struct op op = { .code = code, .off2 = -1, .fault = -1, .vec = 1,
+			 .pieces = 1 };
+
+	run_op(&op);
 }
 
 static void finish(void)
 {
-	struct op check = { .code = OP_CHECK, .off2 = -1, .fault = -1,
-			    .vec = 1, .pieces = 1 };
-	struct op sync = { .code = OP_FSYNC, .off2 = -1, .fault = -1,
-			   .vec = 1, .pieces = 1 };
-
-	run_op(&check);
-	run_op(&sync);
-	if (!opt.shared)
-		check_device("at the end", me.lo, me.hi - me.lo, SYNCED);
+	run_plain(OP_CHECK);
+	run_plain(OP_FSYNC);
+	check_device("at the end", me.lo, me.hi - me.lo, SYNCED);
+	if (opt.weight[OP_REMOUNT]) {
+		run_plain(OP_REMOUNT);
+		run_plain(OP_CHECK);
+	}
 }
 
 static void run_random(void)
@@ -2637,24 +2682,20 @@ static void run_random(void)
 	while ((!opt.nr_ops || me.op_number < opt.nr_ops) &&
 	       (!end || now() < end)) {
 		if (opt.plant && me.op_number + 1 >= opt.plant &&
-		    !count[OP_PLANT].done) {
+		    !tally->count[OP_PLANT].done) {
 			op = (struct op) {
 				.code = OP_PLANT, .off2 = -1, .fault = -1,
 				.vec = 1, .pieces = 1, .off = gen(opt.max),
 				.data = draw(&gen_state),
 			};
 			run_op(&op);
+			if (opt.check_every == 1)
+				run_plain(OP_CHECK);
 		}
 		choose_op(&op);
 		run_op(&op);
-		if (me.op_number % opt.check_every == 0) {
-			op = (struct op) {
-				.code = OP_CHECK, .off2 = -1, .fault = -1,
-				.vec = 1, .pieces = 1,
-				.data = draw(&gen_state),
-			};
-			run_op(&op);
-		}
+		if (me.op_number % opt.check_every == 0)
+			run_plain(OP_CHECK);
 	}
 	finish();
 }
@@ -2681,6 +2722,7 @@ static void run_log(const char *path)
 
 static int run_process(int index)
 {
+	tally = &tallies[index];
 	opt.seed += index;
 	gen_state = mix(opt.seed);
 	set_up(index);
@@ -2702,15 +2744,22 @@ static int run_process(int index)
 		run_log(opt.replay);
 	else
 		run_random();
-	if (!opt.quiet)
-		print_counts();
-	if (!opt.quiet)
-		printf("wtx: passed: %" PRIu64 " operations, %" PRIu64
-		       " write-throughs, seed %" PRIu64 "\n", me.op_number,
-		       through_done(), opt.seed);
+	tally->ops = me.op_number;
 	if (me.log_is_ours)
 		unlink(me.log_path);
 	fflush(stdout);
+	return 0;
+}
+
+static int report(int status)
+{
+	if (status)
+		return status;
+	add_tallies();
+	print_counts();
+	printf("wtx: passed: %" PRIu64 " operations, %" PRIu64
+	       " write-throughs, seed %" PRIu64 "\n", tally->ops,
+	       through_done(), opt.seed);
 	return 0;
 }
 
@@ -3174,6 +3223,11 @@ int main(int argc, char **argv)
 	if (!opt.flag_given)
 		opt.flag = wt_flag();
 
+	tallies = mmap(NULL, opt.processes * sizeof(*tallies),
+		       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		       -1, 0);
+	if (tallies == MAP_FAILED)
+		die("out of memory");
 	if (!opt.shrink)
 		printf("wtx: seed %" PRIu64 "\n", opt.seed);
 	if (!opt.flag)
@@ -3183,7 +3237,5 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	if (opt.shrink)
 		return shrink();
-	if (opt.processes > 1)
-		return run_processes();
-	return run_process(0);
+	return report(opt.processes > 1 ? run_processes() : run_process(0));
 }
