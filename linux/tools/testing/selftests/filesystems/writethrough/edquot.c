@@ -9,11 +9,11 @@
 #include "wt.h"
 
 #define ID	1000
-#define LIMIT	(1 * MIB)
+#define LIMIT	(9 * MIB)
 
 static void one(enum wt_mode mode, const char *name, int error)
 {
-	size_t len = 3 * MIB;
+	size_t len = 16 * MIB;
 	char *buf = wt_alloc(len);
 	int fd = wt_open(name, O_RDWR | O_TRUNC);
 	off_t pos = 0;
@@ -23,27 +23,32 @@ static void one(enum wt_mode mode, const char *name, int error)
 	wt_sys(fchown(fd, error == EDQUOT ? ID : 0, 0));
 	if (error == ENOSPC)
 		wt_check(!wt_set_xattr(fd, 0, 0, 0, ID), "project id");
-	for (;;) {
+	while (len >= wt_bsize) {
 		wt_pattern(buf, len, pos, 2);
 		ret = wt_write(mode, fd, buf, len, pos, 0);
-		if (ret == -error)
-			break;
+		if (!calls++)
+			wt_check(ret > 0 && ret < (ssize_t)len,
+				 "16 MiB where 9 MiB are allowed: %zd", ret);
+		if (ret == -error) {
+			len /= 2;
+			continue;
+		}
 		wt_check(ret > 0, "over quota: %zd, expected %d", ret, -error);
 		pos += ret;
-		wt_check(++calls < 2000 && pos <= LIMIT,
+		wt_check(calls < 2000 && pos <= LIMIT,
 			 "%lld bytes where %ld are allowed", (long long)pos,
 			 LIMIT);
 	}
 	wt_note("%s, %s: %lld bytes in %d calls", wt_mode_name[mode], name,
 		(long long)pos, calls);
-	wt_check(pos >= LIMIT / 2, "only %lld bytes fitted", (long long)pos);
-	wt_check(!wt_cache(fd, 0, len).dirty, "dirty pages");
+	wt_check(pos >= LIMIT - MIB, "only %lld bytes fitted", (long long)pos);
+	wt_check(!wt_cache(fd, 0, LIMIT).dirty, "dirty pages");
 	wt_expect_both(fd, 0, pos, 2);
 	wt_write_gen(mode, fd, 0, pos, 3);
 	wt_expect_both(fd, 0, pos, 3);
 	close(fd);
 	wt_sys(unlink(wt_path(name)));
-	munmap(buf, len);
+	munmap(buf, 16 * MIB);
 }
 
 int main(void)

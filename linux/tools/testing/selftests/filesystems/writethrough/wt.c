@@ -379,7 +379,7 @@ void wt_sleep_ms(unsigned int ms)
  */
 void *wt_alloc(size_t len)
 {
-	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+	void *p = mmap(NULL, len ? len : 1, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	wt_check(p != MAP_FAILED, "no memory");
@@ -659,7 +659,8 @@ static uint64_t wt_word(uint64_t word_pos, unsigned int gen)
 		return 0;
 	x *= WT_MULTIPLIER_1;
 	x ^= x >> 32;
-	return x * WT_MULTIPLIER_2;
+	x *= WT_MULTIPLIER_2;
+	return x ^ x >> 32;
 }
 
 static uint64_t wt_inverse(uint64_t odd)
@@ -674,8 +675,9 @@ static uint64_t wt_inverse(uint64_t odd)
 
 static void wt_unword(uint64_t word, uint64_t *word_pos, unsigned int *gen)
 {
-	uint64_t x = word * wt_inverse(WT_MULTIPLIER_2);
+	uint64_t x = word ^ word >> 32;
 
+	x *= wt_inverse(WT_MULTIPLIER_2);
 	x ^= x >> 32;
 	x *= wt_inverse(WT_MULTIPLIER_1);
 	*gen = x >> 40;

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Extent size and copy-on-write size hints hold, speculative preallocation too:
+ * appends and overwrites of shared blocks leave no more extents than plain
+ * writes with an fsync at the end do.
+ *
+ * Mutant: 036-no-preallocation
+ * lab: --disk 600M
+ */
+#include "wt.h"
+
+#define FILE_SIZE	(1 * MIB)
+
+/* Two files grow by turns, a block at a time: their extents mix if they can. */
+static unsigned int appends(int mode, unsigned int extsize)
+{
+	int a = wt_open("a", O_RDWR | O_TRUNC), b = wt_open("b", O_RDWR | O_TRUNC);
+	unsigned int extents;
+	off_t pos;
+
+	if (extsize) {
+		wt_check(!wt_set_xattr(a, FS_XFLAG_EXTSIZE, extsize, 0, 0), "hint");
+		wt_check(!wt_set_xattr(b, FS_XFLAG_EXTSIZE, extsize, 0, 0), "hint");
+	}
+	for (pos = 0; pos < FILE_SIZE; pos += 8192) {
+		if (mode < 0) {
+			wt_plain_gen(a, pos, 8192, 1);
+			wt_plain_gen(b, pos, 8192, 1);
+		} else {
+			wt_write_gen(mode, a, pos, 8192, 1);
+			wt_write_gen(mode, b, pos, 8192, 1);
+		}
+	}
+	wt_sys(fsync(a));
+	wt_sys(fsync(b));
+	wt_expect_both(a, 0, FILE_SIZE, 1);
+	wt_expect_both(b, 0, FILE_SIZE, 1);
+	extents = wt_extents(a);
+	close(a);
+	close(b);
+	wt_sys(unlink(wt_path("a")));
+	wt_sys(unlink(wt_path("b")));
+	return extents;
+}
+
+/* Single blocks of a shared file, with gaps that the hint fills. */
+static unsigned int overwrites(int mode, unsigned int cowextsize)
+{
+	int fd = wt_make_file("file", FILE_SIZE, 1);
+	int clone = wt_open("clone", O_RDWR | O_TRUNC);
+	unsigned int extents;
+	off_t pos;
+
+	wt_check(!wt_set_xattr(fd, FS_XFLAG_COWEXTSIZE, 0, cowextsize, 0), "hint");
+	wt_check(!wt_clone(fd, 0, 0, clone, 0), "clone");
+	for (pos = 0; pos < FILE_SIZE; pos += 4096) {
+		if (mode < 0)
+			wt_plain_gen(fd, pos, 4096, 2);
+		else
+			wt_write_gen(mode, fd, pos, 4096, 2);
+	}
+	wt_sys(fsync(fd));
+	wt_expect_both(fd, 0, FILE_SIZE, 2);
+	wt_expect_both(clone, 0, FILE_SIZE, 1);
+	extents = wt_extents(fd);
+	close(fd);
+	close(clone);
+	wt_sys(unlink(wt_path("file")));
+	wt_sys(unlink(wt_path("clone")));
+	return extents;
+}
+
+int main(void)
+{
+	enum wt_mode mode;
+
+	wt_start("hints", 120);
+	wt_need_writethrough();
+	wt_setup(NULL, NULL);
+	wt_for_each_mode(mode) {
+		static const unsigned int hint[] = { 0, 65536, 262144 };
+		unsigned int i, plain, through;
+
+		for (i = 0; i < ARRAY_SIZE(hint); i++) {
+			plain = appends(-1, hint[i]);
+			through = appends(mode, hint[i]);
+			wt_note("appends, hint %u: %u extents, plain %u",
+				hint[i], through, plain);
+			/* One more where the reservation had not grown yet. */
+			wt_check(through <= plain + 4,
+				 "appends, hint %u: %u extents, plain %u",
+				 hint[i], through, plain);
+		}
+		plain = overwrites(-1, 131072);
+		through = overwrites(mode, 131072);
+		wt_note("copy on write: %u extents, plain %u", through, plain);
+		wt_check(through <= plain + 4,
+			 "copy on write: %u extents, plain %u", through, plain);
+	}
+	wt_finish();
+}
