@@ -1,0 +1,876 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Buffered write-through: a write to the page cache whose writeback is done by
+ * the writer, at once, for exactly the blocks it wrote, and under the folio
+ * locks it wrote them under.
+ *
+ * The front end is that of a buffered write, the back end that of writeback:
+ * ioends, and whatever the file system does when they complete.  What is here
+ * is the middle.  See Documentation/filesystems/iomap/writethrough.rst.
+ */
+#include <linux/blkdev.h>
+#include <linux/iomap.h>
+#include <linux/pagemap.h>
+#include <linux/rmap.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/task_io_accounting_ops.h>
+#include <linux/uio.h>
+#include <linux/writeback.h>
+#include "internal.h"
+#include "trace.h"
+
+#include "../internal.h"
+
+/*
+ * Faulting in more of the source than the next batch of folios can take would
+ * be repeated for the batch after it.
+ */
+static size_t iomap_writethrough_chunk(struct address_space *mapping)
+{
+	return max_t(size_t, FOLIO_BATCH_SIZE * PAGE_SIZE,
+		     min_t(size_t, mapping_max_folio_size(mapping), SZ_1M));
+}
+
+static void iomap_writethrough_set_error(struct iomap_writethrough *wt,
+		int error)
+{
+	cmpxchg(&wt->error, 0, error);
+}
+
+/*
+ * All I/O of @wt has ended, and nobody else refers to it any more: make what is
+ * left durable if asked to, and turn the outcome into a return value.
+ *
+ * The position follows what direct I/O does: it only moves if the write
+ * succeeded.
+ */
+static ssize_t iomap_writethrough_complete(struct iomap_writethrough *wt)
+{
+	struct kiocb *iocb = wt->iocb;
+	ssize_t ret = wt->size;
+
+	if (wt->error)
+		ret = wt->error;
+	if (ret > 0 && (wt->flags & IOMAP_WRITETHROUGH_SYNC)) {
+		int error;
+
+		/*
+		 * The metadata half of fsync, for the empty range: the data has
+		 * been written.  This must not wait for a folio, as it runs on
+		 * a workqueue that may be served by a single rescuer, and ends
+		 * up behind other work there.
+		 */
+		error = vfs_fsync_range(iocb->ki_filp, 1, 0,
+				!(iocb->ki_flags & IOCB_SYNC));
+		if (error)
+			ret = error;
+	}
+	if (ret < 0 && wt->size > 0)
+		iocb->ki_pos -= wt->size;
+
+	trace_iomap_writethrough_complete(iocb, wt->error, ret);
+	if (wt->flags & IOMAP_WRITETHROUGH_ASYNC)
+		kfree(wt);
+	return ret;
+}
+
+static void iomap_writethrough_complete_async(struct iomap_writethrough *wt)
+{
+	struct kiocb *iocb = wt->iocb;
+
+	iocb->ki_complete(iocb, iomap_writethrough_complete(wt));
+}
+
+static void iomap_writethrough_complete_work(struct work_struct *work)
+{
+	iomap_writethrough_complete_async(container_of(work,
+			struct iomap_writethrough, work));
+}
+
+static void iomap_writethrough_queue_sync(struct iomap_writethrough *wt)
+{
+	struct super_block *sb = file_inode(wt->iocb->ki_filp)->i_sb;
+
+	INIT_WORK(&wt->work, iomap_writethrough_complete_work);
+	queue_work(sb->s_dio_done_wq, &wt->work);
+}
+
+/*
+ * Called when an ioend of @wt has ended writeback of all its folios, whatever
+ * its completion needed before.  May be called from interrupt context.
+ *
+ * A synchronous @wt lives on the stack of the submitter and is gone once that
+ * has been woken.
+ */
+void iomap_writethrough_ioend_done(struct iomap_writethrough *wt, int error)
+{
+	if (error)
+		iomap_writethrough_set_error(wt, error);
+	if (!atomic_dec_and_test(&wt->ref))
+		return;
+
+	if (!(wt->flags & IOMAP_WRITETHROUGH_ASYNC))
+		complete(&wt->done);
+	else if (wt->flags & IOMAP_WRITETHROUGH_SYNC)
+		iomap_writethrough_queue_sync(wt);
+	else
+		iomap_writethrough_complete_async(wt);
+}
+
+static struct folio *iomap_writethrough_get_folio(struct iomap_iter *iter,
+		loff_t pos, size_t len)
+{
+	struct address_space *mapping = iter->inode->i_mapping;
+	fgf_t fgp = FGP_LOCK | FGP_WRITE | FGP_CREAT | fgf_set_order(len);
+
+	/*
+	 * Not FGP_STABLE: there is writeback to wait for whatever the device
+	 * wants.
+	 */
+	if (iter->flags & IOMAP_NOWAIT)
+		fgp |= FGP_NOWAIT;
+	if (iter->flags & IOMAP_DONTCACHE)
+		fgp |= FGP_DONTCACHE;
+	return __filemap_get_folio(mapping, pos >> PAGE_SHIFT, fgp,
+			mapping_gfp_mask(mapping));
+}
+
+/*
+ * Bring a locked folio to rest: no I/O in flight, and no way to modify it but
+ * through us.
+ *
+ * A folio that is mapped writable is dirty.  Mappings are write-protected even
+ * if it is not, since the next store has to fault and to wait for the I/O that
+ * is about to start:
+ *
+ *	write-through			mmap store
+ *
+ *	lock folio
+ *	write-protect mappings
+ *	copy, start writeback		page fault
+ *	unlock folio
+ *					->page_mkwrite(): lock folio, mark
+ *					  dirty, folio_wait_stable()
+ *	I/O completes
+ *	end writeback
+ *					store
+ */
+static int iomap_writethrough_settle_folio(struct iomap_iter *iter,
+		struct folio *folio)
+{
+	unsigned int nr_blocks = i_blocks_per_folio(iter->inode, folio);
+
+	if (!ifs_alloc(iter->inode, folio, iter->flags) && nr_blocks > 1)
+		return -EAGAIN;
+	if (folio_test_writeback(folio)) {
+		if (iter->flags & IOMAP_NOWAIT)
+			return -EAGAIN;
+		folio_wait_writeback(folio);
+	}
+	if (folio_mkclean(folio))
+		folio_mark_dirty(folio);
+	return 0;
+}
+
+static void iomap_writethrough_unlock(struct folio_batch *fbatch,
+		unsigned int first)
+{
+	while (folio_batch_count(fbatch) > first) {
+		struct folio *folio = fbatch->folios[--fbatch->nr];
+
+		folio_unlock(folio);
+		folio_put(folio);
+	}
+}
+
+/* Let go of the folios that begin at or after @end. */
+static void iomap_writethrough_trim(struct folio_batch *fbatch, loff_t end)
+{
+	unsigned int nr = folio_batch_count(fbatch);
+
+	while (nr && folio_pos(fbatch->folios[nr - 1]) >= end)
+		nr--;
+	iomap_writethrough_unlock(fbatch, nr);
+}
+
+/*
+ * Lock the folios of the range from iter->pos on, as many as fit in the batch,
+ * and let each come to rest.  Returns the number of bytes that are covered.
+ *
+ * Everybody who locks several folios of a file does so in ascending order, and
+ * a folio that is under writeback but not submitted yet is only ever held back
+ * by somebody who is about to lock a folio behind it:
+ *
+ *	write-through			writeback
+ *
+ *	lock folio 1			lock folio 2, start writeback,
+ *					  unlock, keep the ioend open
+ *	lock folio 2, wait for its
+ *	  writeback			lock folio 3, add it
+ *					submit the ioend
+ *
+ * Waiting with folios locked therefore cannot deadlock: whom we wait for never
+ * needs a folio at or before the one we wait at.
+ */
+static ssize_t iomap_writethrough_lock(struct iomap_iter *iter, size_t len,
+		struct folio_batch *fbatch)
+{
+	loff_t pos = iter->pos, end = pos + len;
+	int error = 0;
+
+	while (pos < end && folio_batch_space(fbatch)) {
+		struct folio *folio;
+
+		folio = iomap_writethrough_get_folio(iter, pos, end - pos);
+		if (IS_ERR(folio)) {
+			error = PTR_ERR(folio);
+			break;
+		}
+		folio_batch_add(fbatch, folio);
+		error = iomap_writethrough_settle_folio(iter, folio);
+		if (error)
+			break;
+		pos = folio_next_pos(folio);
+	}
+
+	if (error && (pos == iter->pos || (iter->flags & IOMAP_NOWAIT)))
+		return error;
+	iomap_writethrough_trim(fbatch, pos);
+	return min(pos, end) - iter->pos;
+}
+
+/*
+ * Map the start of the range, and trim it to that mapping: a batch is one
+ * extent.  The folios are locked, so the mapping stays what it is until the I/O
+ * has ended, and space is allocated before a byte is copied.
+ */
+static ssize_t iomap_writethrough_map(struct iomap_iter *iter,
+		struct iomap_writepage_ctx *wpc, size_t len)
+{
+	unsigned int block_size = i_blocksize(iter->inode);
+	loff_t start = round_down(iter->pos, block_size);
+	loff_t end = round_up(iter->pos + len, block_size);
+	int error;
+
+	/*
+	 * A shared mapping has no sequence number that would tell whether it is
+	 * still valid.
+	 */
+	if (wpc->iomap.flags & IOMAP_F_SHARED)
+		wpc->iomap.length = 0;
+
+	error = wpc->ops->writethrough_map(wpc, start, end - start,
+			iter->flags);
+	if (error)
+		return error;
+
+	if (WARN_ON_ONCE(wpc->iomap.type != IOMAP_MAPPED &&
+			 wpc->iomap.type != IOMAP_UNWRITTEN) ||
+	    WARN_ON_ONCE(wpc->iomap.offset > start))
+		return -EIO;
+
+	end = min_t(u64, iter->pos + len,
+		    wpc->iomap.offset + wpc->iomap.length);
+	if (WARN_ON_ONCE(end <= iter->pos))
+		return -EIO;
+	return end - iter->pos;
+}
+
+static int iomap_writethrough_read_folio(const struct iomap_iter *iter,
+		const struct iomap_write_ops *write_ops, loff_t pos, size_t len,
+		struct folio *folio)
+{
+	struct iomap_iter sub = *iter;
+
+	sub.pos = pos;
+	return __iomap_write_begin(&sub, write_ops, len, folio);
+}
+
+/*
+ * Read, or zero, what the write leaves of the blocks at its ends.  Returns how
+ * much of the range can be written: a failure at its end does not concern its
+ * beginning.
+ */
+static ssize_t iomap_writethrough_read(const struct iomap_iter *iter,
+		const struct iomap_write_ops *write_ops,
+		struct folio_batch *fbatch, size_t len)
+{
+	unsigned int block_mask = i_blocksize(iter->inode) - 1;
+	loff_t end = iter->pos + len;
+	unsigned int i;
+
+	if (!((iter->pos | end) & block_mask))
+		return len;
+
+	for (i = 0; i < folio_batch_count(fbatch); i++) {
+		struct folio *folio = fbatch->folios[i];
+		loff_t from = max(iter->pos, folio_pos(folio));
+		loff_t to = min(end, folio_next_pos(folio));
+		int error;
+
+		if (!((from | to) & block_mask))
+			continue;
+		error = iomap_writethrough_read_folio(iter, write_ops, from,
+				to - from, folio);
+		if (error && !i)
+			return error;
+		if (error)
+			return from - iter->pos;
+	}
+	return len;
+}
+
+static bool iomap_writethrough_block_uptodate(struct inode *inode,
+		struct folio *folio, size_t off)
+{
+	struct iomap_folio_state *ifs = folio->private;
+
+	if (folio_test_uptodate(folio))
+		return true;
+	return ifs && test_bit(off >> inode->i_blkbits, ifs->state);
+}
+
+/*
+ * Copy into one folio.  Returns the bytes that count: into an up to date block
+ * all that was copied, into any other all of it or nothing.  What does not
+ * count is given back to the iov_iter.
+ */
+static size_t iomap_writethrough_copy_folio(struct inode *inode,
+		struct folio *folio, size_t off, size_t len,
+		struct iov_iter *from, size_t *copied)
+{
+	size_t good;
+
+	if (mapping_writably_mapped(inode->i_mapping))
+		flush_dcache_folio(folio);
+	*copied = copy_folio_from_iter_atomic(folio, off, len, from);
+	flush_dcache_folio(folio);
+
+	good = *copied;
+	if (unlikely(good < len) &&
+	    !iomap_writethrough_block_uptodate(inode, folio, off + good)) {
+		size_t block = round_down(off + good, i_blocksize(inode));
+
+		good = block > off ? block - off : 0;
+		iov_iter_revert(from, *copied - good);
+	}
+	if (good)
+		iomap_set_range_uptodate(folio, off, good);
+	return good;
+}
+
+/*
+ * Copy the batch.  Returns the bytes that count; if there are none, @hint tells
+ * how far the copy came, so that the next try can leave out what cannot be
+ * copied.
+ */
+static size_t iomap_writethrough_copy(struct iomap_iter *iter,
+		struct folio_batch *fbatch, size_t len, struct iov_iter *from,
+		size_t *hint)
+{
+	loff_t pos = iter->pos, end = pos + len;
+	unsigned int i;
+
+	*hint = 0;
+	for (i = 0; i < folio_batch_count(fbatch); i++) {
+		struct folio *folio = fbatch->folios[i];
+		size_t off = offset_in_folio(folio, pos);
+		size_t bytes = min_t(u64, end - pos, folio_size(folio) - off);
+		size_t good;
+
+		good = iomap_writethrough_copy_folio(iter->inode, folio, off,
+				bytes, from, hint);
+		pos += good;
+		if (good < bytes)
+			break;
+	}
+	return pos - iter->pos;
+}
+
+static bool iomap_writethrough_folio_dirty(struct inode *inode,
+		struct folio *folio)
+{
+	unsigned int last = i_blocks_per_folio(inode, folio) - 1;
+
+	return ifs_next_dirty_block(folio, 0, last) <= last;
+}
+
+/*
+ * Make blocks clean and put them under writeback.  Other dirty blocks of the
+ * folio stay dirty, and the folio with them: it keeps the TOWRITE tag by which
+ * an fsync that runs right now is going to find them.
+ *
+ * Whoever removes the last mapping of a folio dirties it without holding its
+ * lock, block bits first.  Hence the bits are looked at again after PG_dirty
+ * has been cleared:
+ *
+ *	write-through			zap
+ *
+ *	no dirty block left
+ *					set the dirty bits
+ *					PG_dirty is set already
+ *	clear PG_dirty
+ *	dirty blocks: set PG_dirty
+ */
+static void iomap_writethrough_start_folio(struct inode *inode,
+		struct folio *folio, size_t off, size_t len)
+{
+	struct iomap_folio_state *ifs = folio->private;
+
+	WARN_ON_ONCE(folio_test_writeback(folio));
+	if (ifs) {
+		WARN_ON_ONCE(atomic_read(&ifs->write_bytes_pending));
+		atomic_set(&ifs->write_bytes_pending, len);
+		iomap_clear_range_dirty(folio, off, len);
+	}
+	if (folio_test_dirty(folio) &&
+	    !(ifs && iomap_writethrough_folio_dirty(inode, folio))) {
+		folio_clear_dirty_for_io(folio);
+		if (ifs && iomap_writethrough_folio_dirty(inode, folio))
+			filemap_dirty_folio(inode->i_mapping, folio);
+	}
+	__folio_start_writeback(folio, folio_test_dirty(folio));
+}
+
+/* An ioend completes through us, and is what direct I/O would send. */
+static void iomap_writethrough_stamp_ioend(struct iomap_writethrough *wt,
+		struct iomap_ioend *ioend)
+{
+	struct bio *bio = &ioend->io_bio;
+
+	if (ioend->io_flags & IOMAP_IOEND_WRITETHROUGH)
+		return;
+	ioend->io_flags |= IOMAP_IOEND_WRITETHROUGH;
+	bio->bi_private = wt;
+	bio->bi_opf |= REQ_SYNC | REQ_IDLE;
+	bio->bi_ioprio = wt->iocb->ki_ioprio;
+	bio->bi_write_stream = wt->iocb->ki_write_stream;
+	atomic_inc(&wt->ref);
+}
+
+/*
+ * Blocks that could not be submitted are dirty again, still allocated, for
+ * normal writeback to take care of.
+ */
+static void iomap_writethrough_redirty_folio(struct inode *inode,
+		struct folio *folio, size_t off, size_t len)
+{
+	iomap_set_range_dirty(folio, off, len);
+	filemap_dirty_folio(inode->i_mapping, folio);
+	iomap_finish_folio_write(inode, folio, len);
+}
+
+static int iomap_writethrough_add_folio(struct iomap_writethrough *wt,
+		struct iomap_writepage_ctx *wpc, struct folio *folio,
+		loff_t start, size_t len, loff_t end_pos)
+{
+	size_t off = offset_in_folio(folio, start);
+	ssize_t ret;
+
+	/*
+	 * The EOF block may be mapped, and what is behind i_size may have been
+	 * stored to.  It must not reach the disk, see
+	 * iomap_writeback_handle_eof().
+	 */
+	if (start + len > end_pos)
+		folio_zero_segment(folio, offset_in_folio(folio, end_pos),
+				folio_size(folio));
+
+	iomap_writethrough_start_folio(wpc->inode, folio, off, len);
+	ret = iomap_add_to_ioend(wpc, folio, start, end_pos, len);
+	if (ret < 0) {
+		iomap_writethrough_redirty_folio(wpc->inode, folio, off, len);
+		return ret;
+	}
+	/* one mapping covers the batch, see iomap_writethrough_map() */
+	WARN_ON_ONCE(ret != len);
+	wpc->nr_folios++;
+	iomap_writethrough_stamp_ioend(wt, wpc->wb_ctx);
+	return 0;
+}
+
+/*
+ * Put the blocks of what was copied under writeback.  From the first of them on
+ * nothing waits for a folio, or faults, until all have been submitted.
+ *
+ * The size that the I/O covers ends at i_size, not at the end of the write: the
+ * EOF block may carry an earlier append, whose size has to reach the disk with
+ * it as the block will not be dirty any more.
+ */
+static void iomap_writethrough_add(struct iomap_writethrough *wt,
+		struct iomap_writepage_ctx *wpc, struct folio_batch *fbatch,
+		loff_t pos, size_t len)
+{
+	unsigned int block_size = i_blocksize(wpc->inode);
+	loff_t end_pos = i_size_read(wpc->inode);
+	loff_t start = round_down(pos, block_size);
+	loff_t end = round_up(pos + len, block_size);
+	unsigned int i;
+
+	task_io_account_write(end - start);
+	for (i = 0; i < folio_batch_count(fbatch); i++) {
+		struct folio *folio = fbatch->folios[i];
+		loff_t next = min(end, folio_next_pos(folio));
+		int error;
+
+		error = iomap_writethrough_add_folio(wt, wpc, folio, start,
+				next - start, end_pos);
+		if (error)
+			iomap_writethrough_set_error(wt, error);
+		start = next;
+	}
+}
+
+static void iomap_writethrough_submit(struct iomap_writepage_ctx *wpc)
+{
+	/* an error ends up in the ioend, and from there with us */
+	if (wpc->wb_ctx)
+		wpc->ops->writeback_submit(wpc, 0);
+	wpc->wb_ctx = NULL;
+}
+
+/* The in-core size grows under the folio lock, as for any buffered write. */
+static void iomap_writethrough_update_size(struct iomap_iter *iter,
+		size_t written)
+{
+	if (iter->pos + written <= i_size_read(iter->inode))
+		return;
+	i_size_write(iter->inode, iter->pos + written);
+	iter->iomap.flags |= IOMAP_F_SIZE_CHANGED;
+}
+
+static ssize_t iomap_writethrough_locked(struct iomap_writethrough *wt,
+		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc,
+		const struct iomap_write_ops *write_ops,
+		struct folio_batch *fbatch, struct iov_iter *from, size_t len,
+		size_t *hint)
+{
+	ssize_t ret;
+
+	ret = iomap_writethrough_lock(iter, len, fbatch);
+	if (ret <= 0)
+		return ret;
+	if (!(iter->flags & IOMAP_OVERWRITE_ONLY) &&
+	    write_ops && write_ops->iomap_valid &&
+	    !write_ops->iomap_valid(iter->inode, &iter->iomap)) {
+		iter->iomap.flags |= IOMAP_F_STALE;
+		return 0;
+	}
+
+	ret = iomap_writethrough_map(iter, wpc, ret);
+	if (ret < 0)
+		return ret;
+	/* The last moment to decide that the write would have to wait. */
+	if ((iter->flags & IOMAP_NOWAIT) && ret < iov_iter_count(from))
+		return -EAGAIN;
+	iomap_writethrough_trim(fbatch, iter->pos + ret);
+
+	ret = iomap_writethrough_read(iter, write_ops, fbatch, ret);
+	if (ret < 0)
+		return ret;
+	iomap_writethrough_trim(fbatch, iter->pos + ret);
+
+	ret = iomap_writethrough_copy(iter, fbatch, ret, from, hint);
+	if (!ret)
+		return 0;
+	iomap_writethrough_trim(fbatch, iter->pos + ret);
+
+	iomap_writethrough_update_size(iter, ret);
+	iomap_writethrough_add(wt, wpc, fbatch, iter->pos, ret);
+	return ret;
+}
+
+/*
+ * Write through the next batch: at most @len bytes at iter->pos.  Returns what
+ * was written, 0 if the copy made no progress or the mapping is stale, or an
+ * error before anything was changed.
+ */
+static ssize_t iomap_writethrough_batch(struct iomap_writethrough *wt,
+		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc,
+		const struct iomap_write_ops *write_ops, struct iov_iter *from,
+		size_t len, size_t *hint)
+{
+	loff_t old_size = i_size_read(iter->inode);
+	struct folio_batch fbatch;
+	unsigned int nofs_flag;
+	ssize_t ret;
+
+	if (fatal_signal_pending(current))
+		return -EINTR;
+
+	/*
+	 * The source may be a mapping of what we are about to lock, so that it
+	 * cannot be faulted in later.
+	 */
+	if (unlikely(fault_in_iov_iter_readable(from, len) == len))
+		return -EFAULT;
+
+	folio_batch_init(&fbatch);
+	nofs_flag = memalloc_nofs_save();
+	ret = iomap_writethrough_locked(wt, iter, wpc, write_ops, &fbatch,
+			from, len, hint);
+	iomap_writethrough_unlock(&fbatch, 0);
+	iomap_writethrough_submit(wpc);
+	memalloc_nofs_restore(nofs_flag);
+
+	if (ret <= 0) {
+		if (!(iter->iomap.flags & IOMAP_F_STALE))
+			iomap_write_failed(iter->inode, iter->pos, len);
+		return ret;
+	}
+	if (old_size < iter->pos)
+		pagecache_isize_extended(iter->inode, old_size, iter->pos);
+	wt->size += ret;
+	wt->iocb->ki_pos += ret;
+	return ret;
+}
+
+/*
+ * The copy made no progress: part of the source went away after it had been
+ * faulted in.  Try less, so that sooner or later all of it is there at once.
+ */
+static size_t iomap_writethrough_shrink(size_t chunk, size_t hint)
+{
+	return hint ? hint : max_t(size_t, chunk / 2, 1);
+}
+
+/**
+ * iomap_writethrough_overwrite - write through to blocks that are allocated
+ * @wt: context from iomap_writethrough_begin()
+ * @from: data to write, block aligned in length
+ * @wpc: writeback context of the file system
+ *
+ * Write @from at the block aligned position of the iocb, all of it inside
+ * i_size.  The file system looks up the mapping under the folio locks, by
+ * ->writethrough_map with IOMAP_OVERWRITE_ONLY, and nowhere else.
+ *
+ * The caller holds the inode lock shared, or exclusive: the file cannot shrink
+ * and no extent that is allocated goes away.
+ *
+ * Returns 0 if all was submitted; -EAGAIN if the file system has to allocate,
+ * or if that would block and IOCB_NOWAIT is set; or another error.  In any case
+ * the position of the iocb and @from tell how far it came.
+ */
+int iomap_writethrough_overwrite(struct iomap_writethrough *wt,
+		struct iov_iter *from, struct iomap_writepage_ctx *wpc)
+{
+	struct iomap_iter iter = {
+		.inode		= wpc->inode,
+		.pos		= wt->iocb->ki_pos,
+		.flags		= IOMAP_WRITE | IOMAP_OVERWRITE_ONLY,
+	};
+	size_t max = iomap_writethrough_chunk(wpc->inode->i_mapping);
+	size_t chunk = max, hint = 0;
+	struct blk_plug plug;
+	int error = 0;
+
+	if (wt->iocb->ki_flags & IOCB_NOWAIT)
+		iter.flags |= IOMAP_NOWAIT;
+	if (wt->iocb->ki_flags & IOCB_DONTCACHE)
+		iter.flags |= IOMAP_DONTCACHE;
+
+	blk_start_plug(&plug);
+	while (iov_iter_count(from)) {
+		ssize_t ret;
+
+		ret = iomap_writethrough_batch(wt, &iter, wpc, NULL, from,
+				min(chunk, iov_iter_count(from)), &hint);
+		if (ret < 0) {
+			error = ret;
+			break;
+		}
+		chunk = ret ? max : iomap_writethrough_shrink(chunk, hint);
+		iter.pos += ret;
+		/* once a byte has been written, all are going to be */
+		if (ret)
+			iter.flags &= ~IOMAP_NOWAIT;
+		cond_resched();
+	}
+	blk_finish_plug(&plug);
+	return error;
+}
+EXPORT_SYMBOL_GPL(iomap_writethrough_overwrite);
+
+static int iomap_writethrough_iter(struct iomap_writethrough *wt,
+		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc,
+		const struct iomap_write_ops *write_ops, struct iov_iter *from,
+		size_t *chunk)
+{
+	size_t max = iomap_writethrough_chunk(iter->inode->i_mapping);
+	size_t hint = 0;
+
+	do {
+		size_t bytes = min_t(u64, *chunk, iomap_length(iter));
+		ssize_t ret;
+
+		ret = iomap_writethrough_batch(wt, iter, wpc, write_ops, from,
+				bytes, &hint);
+		if (ret < 0)
+			return ret;
+		if (iter->iomap.flags & IOMAP_F_STALE)
+			break;
+		*chunk = ret ? max : iomap_writethrough_shrink(*chunk, hint);
+		iomap_iter_advance(iter, ret);
+		cond_resched();
+	} while (iov_iter_count(from) && iomap_length(iter));
+
+	return 0;
+}
+
+/**
+ * iomap_writethrough_allocate - write through, and allocate as needed
+ * @wt: context from iomap_writethrough_begin()
+ * @from: data to write
+ * @wpc: writeback context of the file system
+ * @ops: the iomap operations of a buffered write
+ * @write_ops: as for a buffered write; ->get_folio and ->put_folio are not used
+ * @private: handed to @ops
+ *
+ * Write @from at the position of the iocb, whatever is there: @ops reserve the
+ * space as they do for any buffered write, and ->writethrough_map turns the
+ * reservation into blocks before a byte is copied.
+ *
+ * The caller holds the inode lock exclusively.  Not for IOCB_NOWAIT.
+ *
+ * Returns 0 if all was submitted, or an error.  In any case the position of the
+ * iocb and @from tell how far it came.
+ */
+int iomap_writethrough_allocate(struct iomap_writethrough *wt,
+		struct iov_iter *from, struct iomap_writepage_ctx *wpc,
+		const struct iomap_ops *ops,
+		const struct iomap_write_ops *write_ops, void *private)
+{
+	struct iomap_iter iter = {
+		.inode		= wpc->inode,
+		.pos		= wt->iocb->ki_pos,
+		.len		= iov_iter_count(from),
+		.flags		= IOMAP_WRITE,
+		.private	= private,
+	};
+	size_t chunk = iomap_writethrough_chunk(wpc->inode->i_mapping);
+	struct blk_plug plug;
+	int ret;
+
+	if (wt->iocb->ki_flags & IOCB_DONTCACHE)
+		iter.flags |= IOMAP_DONTCACHE;
+
+	blk_start_plug(&plug);
+	while ((ret = iomap_iter(&iter, ops)) > 0)
+		iter.status = iomap_writethrough_iter(wt, &iter, wpc,
+				write_ops, from, &chunk);
+	blk_finish_plug(&plug);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(iomap_writethrough_allocate);
+
+static int iomap_writethrough_init_sync(struct iomap_writethrough *wt,
+		struct super_block *sb)
+{
+	if (!iocb_is_dsync(wt->iocb))
+		return 0;
+	wt->flags |= IOMAP_WRITETHROUGH_SYNC;
+	if ((wt->flags & IOMAP_WRITETHROUGH_ASYNC) && !sb->s_dio_done_wq)
+		return sb_init_dio_done_wq(sb);
+	return 0;
+}
+
+/**
+ * iomap_writethrough_begin - start a write-through
+ * @onstack: context to use for a synchronous iocb
+ * @iocb: the write
+ * @from: its data
+ *
+ * Returns the context to use, which is @onstack unless the iocb is asynchronous,
+ * or an ERR_PTR.  May sleep.  Every context ends in iomap_writethrough_end().
+ *
+ * The mapping is marked before the first folio lock, so that whoever takes one
+ * after us knows that the folio may be in flight and must not be modified then.
+ */
+struct iomap_writethrough *
+iomap_writethrough_begin(struct iomap_writethrough *onstack,
+		struct kiocb *iocb, struct iov_iter *from)
+{
+	struct inode *inode = iocb->ki_filp->f_mapping->host;
+	struct iomap_writethrough *wt = onstack;
+	unsigned int flags = 0;
+	int error;
+
+	if (!is_sync_kiocb(iocb)) {
+		wt = kmalloc_obj(*wt);
+		if (!wt)
+			return ERR_PTR(-ENOMEM);
+		flags |= IOMAP_WRITETHROUGH_ASYNC;
+	}
+
+	wt->iocb = iocb;
+	wt->size = 0;
+	wt->error = 0;
+	wt->flags = flags;
+	atomic_set(&wt->ref, 1);
+	init_completion(&wt->done);
+
+	error = iomap_writethrough_init_sync(wt, inode->i_sb);
+	if (error) {
+		if (flags & IOMAP_WRITETHROUGH_ASYNC)
+			kfree(wt);
+		return ERR_PTR(error);
+	}
+
+	/* writeback accounts to the inode's wb, which nobody else may need */
+	inode_attach_wb(inode, NULL);
+	mapping_set_writethrough(inode->i_mapping);
+	trace_iomap_writethrough_begin(iocb, from);
+	return wt;
+}
+EXPORT_SYMBOL_GPL(iomap_writethrough_begin);
+
+/**
+ * iomap_writethrough_end - finish a write-through
+ * @wt: context from iomap_writethrough_begin()
+ * @error: what stopped the submission, if anything did
+ *
+ * Called without the inode lock.  Waits for the I/O of a synchronous iocb.
+ *
+ * Returns the bytes written; -EIOCBQUEUED if the iocb is asynchronous and is
+ * going to complete by itself; or an error, which is @error only if nothing was
+ * written.
+ */
+ssize_t iomap_writethrough_end(struct iomap_writethrough *wt, int error)
+{
+	struct inode *inode = file_inode(wt->iocb->ki_filp);
+	const unsigned int flags = wt->flags;
+	loff_t pos = wt->iocb->ki_pos;
+	size_t size = wt->size;
+
+	if (error)
+		trace_iomap_writethrough_error(inode, pos, size, error);
+	if (!size)
+		wt->size = error;
+
+	/*
+	 * We are about to drop our reference, which might be the last one.
+	 * There are three ways on:
+	 *
+	 *  (a) It is the last one: complete here, unless there is blocking work
+	 *	left to do and the caller does not expect to block.
+	 *  (b) It is not, and the iocb is asynchronous: neither the context nor
+	 *	the iocb may be touched after the decrement, the completion of
+	 *	the I/O sees to both.
+	 *  (c) It is not, and the iocb is synchronous: the completion of the
+	 *	I/O wakes us on the drop of the final reference.
+	 */
+	if (!atomic_dec_and_test(&wt->ref)) {
+		if (flags & IOMAP_WRITETHROUGH_ASYNC) {
+			trace_iomap_writethrough_queued(inode, pos, size, 0);
+			return -EIOCBQUEUED;
+		}
+		wait_for_completion_io(&wt->done);
+	} else if (size && (flags & IOMAP_WRITETHROUGH_ASYNC) &&
+		   (flags & IOMAP_WRITETHROUGH_SYNC)) {
+		iomap_writethrough_queue_sync(wt);
+		return -EIOCBQUEUED;
+	}
+	return iomap_writethrough_complete(wt);
+}
+EXPORT_SYMBOL_GPL(iomap_writethrough_end);

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Buffered write-through: the lock, the mapping and the submission.  The engine
+ * is in fs/iomap/writethrough.c.
+ */
+#include "xfs_platform.h"
+#include "xfs_shared.h"
+#include "xfs_format.h"
+#include "xfs_log_format.h"
+#include "xfs_trans_resv.h"
+#include "xfs_mount.h"
+#include "xfs_inode.h"
+#include "xfs_trans.h"
+#include "xfs_iomap.h"
+#include "xfs_trace.h"
+#include "xfs_bmap.h"
+#include "xfs_bmap_util.h"
+#include "xfs_reflink.h"
+#include "xfs_icache.h"
+#include "xfs_file.h"
+#include "xfs_aops.h"
+#include "xfs_writethrough.h"
+
+/*
+ * Look up blocks that are going to be overwritten where they are.
+ *
+ * The caller may hold the iolock shared, beside others who do.  None of them
+ * can remove or share an extent that is allocated, so what is found here stays
+ * until the I/O has ended.  Delayed extents are another matter: two writers
+ * over the same one could see the first punch out in ->iomap_end what the
+ * second is about to map.  They are left to whoever holds the lock exclusively,
+ * as is all that could need copy on write.
+ *
+ * An unwritten extent is fine: the folio lock and the wait for writeback order
+ * the conversions of a block.
+ */
+static int
+xfs_writethrough_map_overwrite(
+	struct iomap_writepage_ctx	*wpc,
+	loff_t				offset,
+	unsigned int			flags)
+{
+	struct xfs_inode		*ip = XFS_I(wpc->inode);
+	struct xfs_mount		*mp = ip->i_mount;
+	xfs_fileoff_t			offset_fsb = XFS_B_TO_FSBT(mp, offset);
+	struct xfs_bmbt_irec		imap;
+	struct xfs_iext_cursor		icur;
+	unsigned int			lockmode = XFS_ILOCK_SHARED;
+	int				error = -EAGAIN;
+
+	if (xfs_is_shutdown(mp))
+		return -EIO;
+	if (!xfs_is_cow_inode(ip) && xfs_imap_valid(wpc, ip, offset))
+		return 0;
+
+	if (!(flags & IOMAP_NOWAIT))
+		lockmode = xfs_ilock_data_map_shared(ip);
+	else if (xfs_need_iread_extents(&ip->i_df) ||
+		 !xfs_ilock_nowait(ip, lockmode))
+		return -EAGAIN;
+
+	if (xfs_is_cow_inode(ip))
+		goto out_unlock;
+	error = xfs_iread_extents(NULL, ip, XFS_DATA_FORK);
+	if (error)
+		goto out_unlock;
+
+	error = -EAGAIN;
+	if (!xfs_iext_lookup_extent(ip, &ip->i_df, offset_fsb, &icur, &imap) ||
+	    imap.br_startoff > offset_fsb ||
+	    isnullstartblock(imap.br_startblock))
+		goto out_unlock;
+
+	XFS_WPC(wpc)->data_seq = READ_ONCE(ip->i_df.if_seq);
+	error = xfs_bmbt_to_iomap(ip, &wpc->iomap, &imap, 0, 0,
+			XFS_WPC(wpc)->data_seq);
+	trace_xfs_map_blocks_found(ip, offset, i_blocksize(wpc->inode),
+			XFS_DATA_FORK, &imap);
+out_unlock:
+	xfs_iunlock(ip, lockmode);
+	return error;
+}
+
+static int
+xfs_writethrough_map(
+	struct iomap_writepage_ctx	*wpc,
+	loff_t				offset,
+	unsigned int			len,
+	unsigned int			flags)
+{
+	if (flags & IOMAP_OVERWRITE_ONLY)
+		return xfs_writethrough_map_overwrite(wpc, offset, flags);
+	return xfs_map_blocks(wpc, offset, len);
+}
+
+static const struct iomap_writeback_ops xfs_writethrough_ops = {
+	.writethrough_map	= xfs_writethrough_map,
+	.writeback_submit	= xfs_writeback_submit,
+};
+
+/*
+ * Block aligned writes inside i_size may find all they need allocated.  They
+ * start out with the iolock held shared, like those of direct I/O do.
+ */
+static unsigned int
+xfs_writethrough_iolock(
+	struct kiocb		*iocb,
+	struct iov_iter		*from)
+{
+	struct xfs_inode	*ip = XFS_I(file_inode(iocb->ki_filp));
+	size_t			count = iov_iter_count(from);
+
+	if ((iocb->ki_pos | count) & ip->i_mount->m_blockmask)
+		return XFS_IOLOCK_EXCL;
+	if (iocb->ki_flags & IOCB_APPEND)
+		return XFS_IOLOCK_EXCL;
+	if (iocb->ki_pos + count > i_size_read(VFS_I(ip)))
+		return XFS_IOLOCK_EXCL;
+	if (xfs_is_cow_inode(ip))
+		return XFS_IOLOCK_EXCL;
+	return XFS_IOLOCK_SHARED;
+}
+
+/*
+ * Free up space that lingers somewhere, as a plain buffered write does before
+ * it gives up.  Called with the iolock held, returns without.
+ */
+static void
+xfs_writethrough_free_space(
+	struct xfs_inode	*ip,
+	unsigned int		iolock,
+	int			error)
+{
+	struct xfs_icwalk	icw = { .icw_flags = XFS_ICWALK_FLAG_SYNC };
+
+	if (error == -EDQUOT) {
+		xfs_iunlock(ip, iolock);
+		xfs_blockgc_free_quota(ip, XFS_ICWALK_FLAG_SYNC);
+		return;
+	}
+
+	xfs_flush_inodes(ip->i_mount);
+	xfs_iunlock(ip, iolock);
+	xfs_blockgc_free_space(ip->i_mount, &icw);
+}
+
+/*
+ * Submit the write.  The iolock is not held any more on return, and all that
+ * was copied is on its way.
+ */
+static int
+xfs_writethrough_submit(
+	struct iomap_writethrough *wt,
+	struct kiocb		*iocb,
+	struct iov_iter		*from)
+{
+	struct inode		*inode = file_inode(iocb->ki_filp);
+	struct xfs_inode	*ip = XFS_I(inode);
+	struct writeback_control wbc = {
+		.sync_mode	= WB_SYNC_ALL,
+	};
+	struct xfs_writepage_ctx wpc = {
+		.ctx = {
+			.inode	= inode,
+			.wbc	= &wbc,
+			.ops	= &xfs_writethrough_ops,
+		},
+	};
+	bool			cleared_space = false;
+	unsigned int		iolock = xfs_writethrough_iolock(iocb, from);
+	int			error;
+
+retry:
+	if (iolock == XFS_IOLOCK_EXCL && (iocb->ki_flags & IOCB_NOWAIT))
+		return -EAGAIN;
+	error = xfs_ilock_iocb_for_write(iocb, &iolock);
+	if (error)
+		return error;
+
+	error = xfs_file_write_checks(iocb, from, &iolock, NULL);
+	if (error)
+		goto out_unlock;
+
+	trace_xfs_file_writethrough(iocb, from);
+
+	if (iolock == XFS_IOLOCK_SHARED) {
+		/*
+		 * Nothing can shrink the file any more, but it may have been
+		 * before we got the lock.
+		 */
+		error = -EAGAIN;
+		if (xfs_writethrough_iolock(iocb, from) == XFS_IOLOCK_SHARED)
+			error = iomap_writethrough_overwrite(wt, from,
+					&wpc.ctx);
+		if (error == -EAGAIN && !(iocb->ki_flags & IOCB_NOWAIT)) {
+			xfs_iunlock(ip, iolock);
+			iolock = XFS_IOLOCK_EXCL;
+			goto retry;
+		}
+		goto out_unlock;
+	}
+
+	error = -EAGAIN;
+	if (iocb->ki_flags & IOCB_NOWAIT)
+		goto out_unlock;
+	error = iomap_writethrough_allocate(wt, from, &wpc.ctx,
+			&xfs_buffered_write_iomap_ops, &xfs_iomap_write_ops,
+			NULL);
+	if ((error == -EDQUOT || error == -ENOSPC) && !cleared_space) {
+		xfs_writethrough_free_space(ip, iolock, error);
+		cleared_space = true;
+		goto retry;
+	}
+
+out_unlock:
+	if (iolock)
+		xfs_iunlock(ip, iolock);
+	return error;
+}
+
+/*
+ * Write to the page cache and to the device.  Returns when the device has
+ * completed the I/O, or -EIOCBQUEUED if the iocb is asynchronous.
+ */
+ssize_t
+xfs_file_writethrough(
+	struct kiocb		*iocb,
+	struct iov_iter		*from)
+{
+	struct xfs_inode	*ip = XFS_I(file_inode(iocb->ki_filp));
+	struct iomap_writethrough onstack, *wt;
+	int			error;
+
+	/* space of zoned inodes is allocated after submission */
+	if (xfs_is_zoned_inode(ip))
+		return -EOPNOTSUPP;
+
+	wt = iomap_writethrough_begin(&onstack, iocb, from);
+	if (IS_ERR(wt))
+		return PTR_ERR(wt);
+	error = xfs_writethrough_submit(wt, iocb, from);
+	if (wt->size)
+		XFS_STATS_ADD(ip->i_mount, xs_write_bytes, wt->size);
+	return iomap_writethrough_end(wt, error);
+}

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef __XFS_WRITETHROUGH_H__
+#define __XFS_WRITETHROUGH_H__
+
+ssize_t xfs_file_writethrough(struct kiocb *iocb, struct iov_iter *from);
+
+#endif /* __XFS_WRITETHROUGH_H__ */
