@@ -4,8 +4,13 @@
  * writes through. No store is lost, and at the end the device has what the
  * cache has.
  *
+ * With several CPUs, User-Mode Linux (7.3, pristine) lets a process that runs
+ * on another one go on storing to a page that has just been write-protected,
+ * and loses the store: one CPU there.
+ *
  * Mutant: 014-not-write-protected
  * lab: --disk 600M
+ * lab-um: --cpus 1
  * blocks: 1024
  */
 #include "wt.h"

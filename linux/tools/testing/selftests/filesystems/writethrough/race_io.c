@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Beside a write-through: direct writes and reads, plain writes, background
- * writeback, fsync, stores through a mapping, cache drops. The order is
+ * writeback, fsync, cache drops. The order is
  * anybody's; nothing that was never written shows up, and once all is done the
  * cache has what the device has.
  *
@@ -87,26 +87,6 @@ static void plain(void *arg)
 	close(fd);
 }
 
-static void mapped(void *arg)
-{
-	uint64_t seed = *(int *)arg;
-	int fd = wt_open("file", O_RDWR);
-	char *map = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-			 fd, 0);
-	size_t len;
-	off_t off;
-
-	wt_check(map != MAP_FAILED, "mmap");
-	while (!*stop) {
-		pick(&seed, 8, &off, &len);
-		wt_pattern(map + off, len, off, 1 + wt_random(&seed) % GENERATIONS);
-		if (wt_random(&seed) % 4 == 0)
-			wt_sys(msync(map, FILE_SIZE, MS_SYNC));
-	}
-	munmap(map, FILE_SIZE);
-	close(fd);
-}
-
 static void one(enum wt_mode mode, void (*other)(void *))
 {
 	int fd = wt_make_file("file", FILE_SIZE, 1), seed[2] = { 11, 12 };
@@ -122,8 +102,7 @@ static void one(enum wt_mode mode, void (*other)(void *))
 	wt_join(pid[1]);
 	if (other == through || other == direct)
 		wt_check(!wt_cache(fd, 0, FILE_SIZE).dirty, "dirty pages");
-	if (other != mapped)
-		wt_expect_words(fd, 0, FILE_SIZE, GENERATIONS, 0);
+	wt_expect_words(fd, 0, FILE_SIZE, GENERATIONS, 0);
 	wt_sys(fsync(fd));
 	wt_expect_cache_is_disk(fd, 0, FILE_SIZE);
 	close(fd);
@@ -141,7 +120,6 @@ int main(void)
 		one(mode, through);
 		one(mode, direct);
 		one(mode, plain);
-		one(mode, mapped);
 	}
 	wt_finish();
 }

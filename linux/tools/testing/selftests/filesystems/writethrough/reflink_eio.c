@@ -34,6 +34,7 @@ static void one(enum wt_mode mode, off_t off, size_t len)
 	wt_expect_both(clone, 0, FILE_SIZE, 1);
 	wt_check(fsync(src) == -1 && errno == EIO, "fsync does not tell");
 	wt_sys(fsync(src));
+	wt_check(syncfs(src) == -1 && errno == EIO, "syncfs does not tell");
 	wt_sys(syncfs(src));
 	wt_expect_both(clone, 0, FILE_SIZE, 1);
 

@@ -55,6 +55,7 @@ static const bool wt_mode_required[WT_NR_MODES] = {
 };
 
 static const char *wt_name = "?";
+static const char *wt_context = "";	/* interface in use, for messages */
 static pid_t wt_main_pid;
 static char wt_mkfs_env[256];
 static bool wt_mounted;
@@ -151,8 +152,9 @@ void __wt_fail(const char *file, int line, const char *fmt, ...)
 	char prefix[128];
 	va_list ap;
 
-	snprintf(prefix, sizeof(prefix), "FAIL: %s:%d: ",
-		 strrchr(file, '/') ? strrchr(file, '/') + 1 : file, line);
+	snprintf(prefix, sizeof(prefix), "FAIL: %s:%d: %s%s",
+		 strrchr(file, '/') ? strrchr(file, '/') + 1 : file, line,
+		 wt_context, *wt_context ? ": " : "");
 	va_start(ap, fmt);
 	wt_vprint(prefix, fmt, ap);
 	va_end(ap);
@@ -1345,17 +1347,21 @@ void wt_plain_gen(int fd, off_t off, size_t len, unsigned int gen)
  * wt_usable - whether an interface carries the flag on this kernel
  *
  * Asked once, of a file made for that. $WT_REQUIRE (names of modes, or "all")
- * makes a refusal a failure.
+ * makes a refusal a failure; $WT_ONLY leaves out the others, for looking into a
+ * failure.
  */
 bool wt_usable(enum wt_mode mode)
 {
 	static signed char known[WT_NR_MODES];
-	const char *require = getenv("WT_REQUIRE");
+	const char *require = getenv("WT_REQUIRE"), *only = getenv("WT_ONLY");
 	bool required = wt_mode_required[mode];
 	ssize_t ret;
 	void *buf;
 	int fd;
 
+	if (only && !strstr(only, wt_mode_name[mode]))
+		return false;
+	wt_context = wt_mode_name[mode];
 	if (known[mode])
 		return known[mode] > 0;
 	buf = wt_alloc(wt_psize);
