@@ -650,6 +650,22 @@ static void may_be_dirty(int64_t off, int64_t len)
 		model.dirty[i / SECTOR] = 1;
 }
 
+/*
+ * A store to a mapping makes all of its folio dirty, and nobody says how large
+ * that is: as large as they come, and a page where there are no large ones.
+ * A file's last page may reach beyond @opt.max.
+ */
+static void folio_may_be_dirty(int64_t off, int64_t len)
+{
+	bool large = !access("/sys/kernel/mm/transparent_hugepage", F_OK);
+	int64_t largest = me.page << (large ? MAX_ORDER : 0);
+	int64_t from = wt_round_down(off, largest);
+	int64_t to = min64(wt_round_up(off + len, largest),
+			   wt_round_up(opt.max, me.page));
+
+	may_be_dirty(from, to - from);
+}
+
 static void is_clean(int64_t off, int64_t len)
 {
 	int64_t i, end = wt_round_up(off + len, me.block);
@@ -1561,7 +1577,7 @@ static bool exec_mapwrite(const struct op *op)
 		return false;
 	count_state(op->code, op->off, len);
 	fill(me.buf, op->off, len, op->data);
-	may_be_dirty(op->off, len);
+	folio_may_be_dirty(op->off, len);
 	if (sigsetjmp(bus_jump, 1)) {
 		bus_expected = 0;
 		/* The page at @done could not be had: that is no space. */
