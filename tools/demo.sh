@@ -14,8 +14,8 @@ wtdemo=$root/build/bin/wtdemo
 arch=${ARCH:-um}
 mebi=1048576
 smallest=$((32 * mebi))
-# So much of the file is written; more would only take longer.
-largest=$((128 * mebi))
+# So much of a larger file is written; more would only take longer.
+largest=$((64 * mebi))
 
 die() {
 	printf 'demo: %s\n' "$*" >&2
@@ -24,19 +24,18 @@ die() {
 
 size_of() { stat -L -c %s -- "$1" 2>/dev/null || echo 0; }
 
-# A real file of some size that is at hand on this machine: something we have
-# built or fetched, else the largest library there is.
+# A real file that is at hand on this machine: something of the right size, that
+# it is written whole, among what we have built or the compiler; else the start
+# of something larger.
 find_file() {
-	local file
-	for file in "$root"/build/*/vmlinux "$root"/build/*/linux \
-		"${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}"/linux-writethrough/*; do
-		if [ -f "$file" ] && [ -r "$file" ] && [ "$(size_of "$file")" -ge "$smallest" ]; then
-			printf '%s\n' "$file"
-			return
-		fi
-	done
-	find -L /usr/lib /usr/share /usr/bin -xdev -type f -readable -size +32M \
-		-printf '%s\t%p\n' 2>/dev/null | sort -rn | head -n 1 | cut -f 2-
+	local cache=${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/linux-writethrough
+	# Directories that are not there are no error, hence the "|| :".
+	{ find -L "$root"/build/uml* "$root"/build/x86_64* "$cache" /usr/lib /usr/libexec /usr/share \
+		-maxdepth 4 -type f -readable -size "+$((smallest / 1024 - 1))k" \
+		-printf '%s\t%p\n' 2>/dev/null || :; } |
+		sort -n | awk -F '\t' -v limit="$largest" '
+			NR == 1 || $1 <= limit { path = $2 }
+			END { print path }'
 }
 
 [ -x "$wtdemo" ] || die "no $wtdemo: 'make programs' builds it"

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -105,6 +106,13 @@ static void clean_up(void)
 	restore_settings();
 	if (mounted && umount2(mount_point, MNT_DETACH) == 0)
 		mounted = false;
+}
+
+/* Only system calls: safe in a handler. */
+static void on_signal(int sig)
+{
+	clean_up();
+	_exit(128 + sig);
 }
 
 __attribute__((format(printf, 1, 2), noreturn))
@@ -574,20 +582,16 @@ static bool as_promised(const struct row *row)
 /* For somebody who runs a database; nothing is said that was not measured. */
 static void print_sentences(const struct row *rows)
 {
-	const struct row *wt = &rows[WRITETHROUGH];
-
-	if (as_promised(wt))
-		printf("\nWrite-through: when the last call returned, all %" PRIu64 " bytes were on the device\n"
-		       "and in the page cache, with no dirty page left: your checkpoint has no data left\n"
-		       "to write, and your next read needs no I/O.\n",
-		       source_len);
-	printf("The same calls without the flag left %" PRIu64 " of the %" PRIu64 " bytes in memory only;\n"
-	       "O_DSYNC cost %" PRIu64 " flushes where write-through cost %s%" PRIu64 "%s, and O_DIRECT left %" PRIu64 "\n"
-	       "bytes cached.  Like O_DIRECT, write-through still wants one fdatasync before\n"
-	       "you call the data durable.\n",
-	       source_len - rows[BUFFERED].on_device, source_len,
-	       rows[DSYNC].flushes, wt->supported ? "" : "(not supported: ",
-	       wt->flushes, wt->supported ? "" : ")", rows[DIRECT].cached);
+	if (!as_promised(&rows[WRITETHROUGH]))
+		return;
+	printf("\nWhen the last write-through call returned, all %" PRIu64 " bytes were on the device and\n"
+	       "none was dirty in memory: a checkpoint has no data left to write, only one flush\n"
+	       "to ask for with fdatasync, and the next read is served from the page cache.\n",
+	       source_len);
+	printf("The same writes without the flag had %" PRIu64 " bytes there; O_DSYNC got them there\n"
+	       "with %" PRIu64 " flushes instead of %" PRIu64 ", and O_DIRECT left %" PRIu64 " bytes in the page cache.\n",
+	       rows[BUFFERED].on_device, rows[DSYNC].flushes,
+	       rows[WRITETHROUGH].flushes, rows[DIRECT].cached);
 }
 
 static int verdict(const struct row *rows)
@@ -667,7 +671,7 @@ int main(int argc, char **argv)
 	};
 	struct row rows[NR_MODES] = { 0 };
 	uint64_t limit = 0;
-	struct stat st;
+	struct statvfs fs;
 	enum mode mode;
 	int c;
 
@@ -692,6 +696,8 @@ int main(int argc, char **argv)
 		usage();
 	source_path = argv[optind];
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGINT, on_signal);
+	signal(SIGTERM, on_signal);
 	atexit(clean_up);
 
 	page_size = sysconf(_SC_PAGESIZE);
@@ -701,9 +707,9 @@ int main(int argc, char **argv)
 
 	make_file_system();
 	mount_it();
-	if (stat(mount_point, &st) < 0)
+	if (statvfs(mount_point, &fs) < 0)
 		die("%s: %s", mount_point, strerror(errno));
-	block_size = st.st_blksize;
+	block_size = fs.f_bsize;
 	unmount_it();
 	raw_fd = wt_raw_open(device, &sector_size);
 	if (raw_fd < 0)
