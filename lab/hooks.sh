@@ -11,10 +11,21 @@ series_names() {
 	awk '!/^[[:space:]]*(#|$)/ { print $1 }' "$SERIES"
 }
 
-# series_files PATCH: the new files that this step brings, one a line
-series_files() {
+# series_columns PATCH: what this step brings, as the series has it, one a line
+series_columns() {
 	[ -f "$SERIES" ] || return 0
 	awk -v p="$1" '!/^[[:space:]]*(#|$)/ && $1 == p { for (i = 2; i <= NF; i++) print $i }' "$SERIES"
+}
+
+# series_files PATCH: the same as files; "DIR/" stands for all that is below
+series_files() {
+	local path
+	series_columns "$1" | while IFS= read -r path; do
+		case $path in
+		*/) new_files | awk -v d="$path" 'index($0, d) == 1' ;;
+		*) printf '%s\n' "$path" ;;
+		esac
+	done
 }
 
 # new_files: every file under linux/, relative to it

@@ -427,7 +427,6 @@ static void out_of_time(void)
 {
 	note("out of time");
 	write_text("/proc/sysrq-trigger", "w");
-	write_text("/proc/sysrq-trigger", "l");
 }
 
 /*
