@@ -270,6 +270,7 @@ static struct {
 	int64_t		lo, hi;		/* our part of the file */
 	int64_t		block;
 	int64_t		page;
+	int64_t		largest_folio;
 	int64_t		dio_align;
 	int64_t		atomic_min, atomic_max;
 	unsigned char	*map;
@@ -657,10 +658,8 @@ static void may_be_dirty(int64_t off, int64_t len)
  */
 static void folio_may_be_dirty(int64_t off, int64_t len)
 {
-	bool large = !access("/sys/kernel/mm/transparent_hugepage", F_OK);
-	int64_t largest = me.page << (large ? MAX_ORDER : 0);
-	int64_t from = wt_round_down(off, largest);
-	int64_t to = min64(wt_round_up(off + len, largest),
+	int64_t from = wt_round_down(off, me.largest_folio);
+	int64_t to = min64(wt_round_up(off + len, me.largest_folio),
 			   wt_round_up(opt.max, me.page));
 
 	may_be_dirty(from, to - from);
@@ -1146,6 +1145,42 @@ static void believe_file(void)
 	may_be_dirty(me.lo, min64(me.hi, model.size) - me.lo);
 }
 
+static void believe_clone(void)
+{
+	struct stat st;
+
+	if (fstat(me.clone_fd, &st) < 0 || st.st_size > (int64_t)opt.max)
+		fail(-1, "size of the clone after a full file system: %lld",
+		     (long long)st.st_size);
+	memset(model.clone, 0, opt.max);
+	model.clone_size = st.st_size;
+	read_all(me.clone_fd, "clone after ENOSPC", model.clone, 0,
+		 st.st_size);
+}
+
+/* A direct write that failed may have written any part of it. */
+static void believe_mix(int64_t off, const unsigned char *data, int64_t len)
+{
+	struct stat st;
+	int64_t i;
+
+	if (fstat(get_fd(FD_PLAIN), &st) < 0)
+		fail(-1, "fstat: %s", strerror(errno));
+	if (st.st_size > model.size && st.st_size <= off + len)
+		model_grow(st.st_size);
+	len = min64(len, model.size - off);
+	if (len <= 0)
+		return;
+	read_all(get_fd(FD_PLAIN), "after ENOSPC", me.back, off, len);
+	for (i = 0; i < len; i++) {
+		if (me.back[i] != data[i] &&
+		    me.back[i] != model.good[off + i])
+			fail(off + i, "after ENOSPC: %02x is neither old (%02x) nor new (%02x)",
+			     me.back[i], model.good[off + i], data[i]);
+		model.good[off + i] = me.back[i];
+	}
+}
+
 /* ---- writing ---- */
 
 struct piece {
@@ -1343,6 +1378,8 @@ static bool take_result(const struct op *op, const struct piece *p,
 	}
 	if (is_nospace(err)) {
 		c->nospace++;
+		if (direct)
+			believe_mix(p->off, data, p->len);
 		return false;
 	}
 	if (err && is_refusal(err)) {
@@ -1749,7 +1786,7 @@ static bool exec_clone(const struct op *op)
 			if (back)
 				believe_file();
 			else
-				fail(op->off, "clone: %s", strerror(errno));
+				believe_clone();
 			return true;
 		}
 		if (is_refusal(errno)) {
@@ -2518,6 +2555,9 @@ static void set_up(int index)
 	int i;
 
 	me.page = sysconf(_SC_PAGESIZE);
+	me.largest_folio = me.page;
+	if (!access("/sys/kernel/mm/transparent_hugepage", F_OK))
+		me.largest_folio <<= MAX_ORDER;
 	me.lo = 0;
 	me.hi = opt.max;
 	me.clone_fd = me.raw_fd = me.log_fd = me.freeze_fd = -1;
