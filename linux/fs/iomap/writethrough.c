@@ -302,6 +302,9 @@ static ssize_t iomap_writethrough_read(const struct iomap_iter *iter,
 
 	if (!((iter->pos | end) & block_mask))
 		return len;
+	/* there is no mapping of what is in the cache, only of where it goes */
+	if (WARN_ON_ONCE(iter->flags & IOMAP_OVERWRITE_ONLY))
+		return -EIO;
 
 	for (i = 0; i < folio_batch_count(fbatch); i++) {
 		struct folio *folio = fbatch->folios[i];
@@ -660,8 +663,8 @@ int iomap_writethrough_overwrite(struct iomap_writethrough *wt,
 		.pos		= wt->iocb->ki_pos,
 		.flags		= IOMAP_WRITE | IOMAP_OVERWRITE_ONLY,
 	};
-	size_t max = iomap_writethrough_chunk(wpc->inode->i_mapping);
-	size_t chunk = max, hint = 0;
+	size_t chunk = iomap_writethrough_chunk(wpc->inode->i_mapping);
+	unsigned int block_mask = i_blocksize(wpc->inode) - 1;
 	struct blk_plug plug;
 	int error = 0;
 
@@ -673,6 +676,7 @@ int iomap_writethrough_overwrite(struct iomap_writethrough *wt,
 	blk_start_plug(&plug);
 	while (iov_iter_count(from)) {
 		ssize_t ret;
+		size_t hint;
 
 		ret = iomap_writethrough_batch(wt, &iter, wpc, NULL, from,
 				min(chunk, iov_iter_count(from)), &hint);
@@ -680,14 +684,22 @@ int iomap_writethrough_overwrite(struct iomap_writethrough *wt,
 			error = ret;
 			break;
 		}
-		chunk = ret ? max : iomap_writethrough_shrink(chunk, hint);
 		iter.pos += ret;
-		/* once a byte has been written, all are going to be */
-		if (ret)
-			iter.flags &= ~IOMAP_NOWAIT;
+		/*
+		 * The copy was short, and stopped inside a block.  What is left
+		 * of it is not for us: there is no mapping to read it from.
+		 */
+		if (!ret || (iter.pos & block_mask)) {
+			error = -EAGAIN;
+			break;
+		}
 		cond_resched();
 	}
 	blk_finish_plug(&plug);
+
+	/* once a byte has been written, all are going to be */
+	if (wt->size)
+		wt->iocb->ki_flags &= ~IOCB_NOWAIT;
 	return error;
 }
 EXPORT_SYMBOL_GPL(iomap_writethrough_overwrite);
