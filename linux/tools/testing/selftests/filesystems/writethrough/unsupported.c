@@ -11,7 +11,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 
-static void refused(enum wt_mode mode, int fd, const char *what)
+static void refused(enum wt_mode mode, int fd, const char *what, off_t off)
 {
 	char buf[4096] = "x";
 	struct stat before, after;
@@ -20,7 +20,7 @@ static void refused(enum wt_mode mode, int fd, const char *what)
 
 	wt_sys(fstat(fd, &before));
 	for (len = 1; len <= sizeof(buf); len *= 4096) {
-		ret = wt_write(mode, fd, buf, len, 0, 0);
+		ret = wt_write(mode, fd, buf, len, off, 0);
 		/* Some kinds of files refuse the interface before the flag. */
 		if (mode != WT_SYNC && ret == -EINVAL)
 			continue;
@@ -41,7 +41,7 @@ int main(void)
 	wt_need_writethrough();
 
 	tmpfs = wt_sys(memfd_create("wt", 0));
-	proc = wt_sys(open("/proc/self/comm", O_RDWR));
+	proc = wt_sys(open("/proc/self/oom_score_adj", O_RDWR));
 	sysfs = wt_sys(open("/sys/kernel/uevent_seqnum", O_RDONLY));
 	close(sysfs);
 	null = wt_sys(open("/dev/null", O_RDWR));
@@ -49,12 +49,12 @@ int main(void)
 	wt_sys(pipe(pipes));
 	wt_sys(socketpair(AF_UNIX, SOCK_STREAM, 0, socks));
 	for (mode = WT_SYNC; mode < WT_NR_MODES; mode++) {
-		refused(mode, tmpfs, "tmpfs");
-		refused(mode, proc, "procfs");
-		refused(mode, null, "/dev/null");
-		refused(mode, bdev, "block device");
-		refused(mode, pipes[1], "pipe");
-		refused(mode, socks[0], "socket");
+		refused(mode, tmpfs, "tmpfs", 0);
+		refused(mode, proc, "procfs", 0);
+		refused(mode, null, "/dev/null", 0);
+		refused(mode, bdev, "block device", 0);
+		refused(mode, pipes[1], "pipe", -1);
+		refused(mode, socks[0], "socket", -1);
 	}
 	fcntl(pipes[0], F_SETFL, O_NONBLOCK);
 	wt_check(read(pipes[0], one, 1) == -1 && errno == EAGAIN,

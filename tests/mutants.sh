@@ -1,0 +1,171 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# mutants.sh [-l] [PATTERN...]
+#
+# Plants the bugs under tests/mutants, one at a time, and demands that the test
+# each of them names finds it. A patch says in its text
+#
+#	Caught-by: TEST [TEST...]
+#
+# and changes files of ours (a/linux/fs/...) or of the patched kernel
+# (a/build/linux/...). It goes to a copy of the tree, built apart: what is being
+# edited, and the kernel that `make test` uses, stay as they are. The copy has
+# the hooks as they are in build/linux right now.
+
+# shellcheck source=lab/common.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../lab/common.sh"
+build_dir
+exec </dev/null
+
+MUTANTS=$BUILD/mutants
+COPY=$MUTANTS/linux
+O=$MUTANTS/uml-debug
+LOGS=$BUILD/logs/mutants
+list='' patterns=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	-l) list=yes ;;
+	-*) die "unknown option $1" ;;
+	*) patterns+=("$1") ;;
+	esac
+	shift
+done
+
+selected() {
+	local pattern
+	[ "${#patterns[@]}" -gt 0 ] || return 0
+	for pattern in "${patterns[@]}"; do
+		# shellcheck disable=SC2053
+		[[ $1 != $pattern ]] || return 0
+	done
+	return 1
+}
+
+shopt -s nullglob
+patches=()
+for file in "$ROOT"/tests/mutants/*.patch; do
+	name=${file##*/}
+	! selected "${name%.patch}" || patches+=("$file")
+done
+[ "${#patches[@]}" -gt 0 ] || die "no mutant of that name under tests/mutants"
+
+tests_of() { sed -n 's/^Caught-by: //p' "$1" | paste -sd ' '; }
+
+if [ -n "$list" ]; then
+	for file in "${patches[@]}"; do
+		name=${file##*/}
+		printf '%-36s %s\n' "${name%.patch}" "$(tests_of "$file")"
+	done
+	exit
+fi
+
+# The copy: hard links cost nothing, and whoever writes to it replaces files
+# (cp --remove-destination, patch), so the tree itself is never written to. Our
+# own files are links in the tree; here they are files.
+copy_tree() {
+	local file
+	if [ ! -e "$COPY/.copied" ]; then
+		need_room "$BUILD" 2500 'the kernel with a planted bug'
+		rm -rf "$COPY"
+		mkdir -p "$COPY"
+		say "copying the tree ($(elapsed))"
+		# .git is not needed, and would not like it
+		(cd "$TREE" && find . -mindepth 1 -maxdepth 1 ! -name .git -exec cp -al -t "$COPY" {} +)
+		: >"$COPY/.copied"
+	fi
+	refresh
+}
+
+# Every file that may have changed since, or that a mutant has changed: those
+# that differ from the base, ours, and those the last mutant touched.
+refresh() {
+	local file
+	{
+		git_tree diff --name-only base --
+		cat "$BUILD/.new-files"
+		cat "$MUTANTS/touched" 2>/dev/null || :
+	} | sort -u | while IFS= read -r file; do
+		if [ ! -e "$TREE/$file" ]; then
+			rm -f "$COPY/$file"
+		elif [ -L "$COPY/$file" ] || ! cmp -s "$TREE/$file" "$COPY/$file"; then
+			mkdir -p "$(dirname "$COPY/$file")"
+			cp -L --remove-destination "$TREE/$file" "$COPY/$file"
+		fi
+	done
+	rm -f "$MUTANTS/touched"
+}
+
+# plant FILE: applies a patch to the copy
+plant() {
+	local rewritten=$MUTANTS/patch
+	sed -E 's,^(---|\+\+\+) ([ab])/(build/)?linux/,\1 \2/,' "$1" >"$rewritten"
+	sed -n 's,^+++ b/,,p' "$rewritten" | cut -f1 >"$MUTANTS/touched"
+	patch -d "$COPY" -p1 -s -f -F0 --no-backup-if-mismatch <"$rewritten" >"$MUTANTS/patch.log" 2>&1
+}
+
+export KBUILD_BUILD_TIMESTAMP='2026-01-01 00:00:00 UTC' KBUILD_BUILD_VERSION=1
+export KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab
+cc=gcc
+if command -v ccache >/dev/null; then
+	cc='ccache gcc'
+	# Relative to here the copy's names are those of the tree: what was
+	# compiled there is found.
+	export CCACHE_BASEDIR=$MUTANTS CCACHE_NOHASHDIR=1
+fi
+
+build() {
+	make -C "$COPY" "O=$O" ARCH=um "CC=$cc" "HOSTCC=$cc" LOCALVERSION= -j"$(nproc)" linux \
+		>"$LOGS/$1.build" 2>&1
+}
+
+"$ROOT/lab/kernel" >/dev/null
+"$ROOT/lab/programs"
+lock mutants
+mkdir -p "$MUTANTS" "$LOGS" "$O"
+copy_tree
+cmp -s "$BUILD/uml-debug/.config" "$O/.config" || cp "$BUILD/uml-debug/.config" "$O/.config"
+say "building the copy ($(elapsed))"
+build none || {
+	tail -n 20 "$LOGS/none.build" >&2
+	die "the copy does not build without a mutant: $LOGS/none.build"
+}
+
+caught=0 missed=0
+for file in "${patches[@]}"; do
+	name=${file##*/}
+	name=${name%.patch}
+	start=$SECONDS
+	found=''
+	refresh
+	read -ra tests <<<"$(tests_of "$file")"
+	if [ "${#tests[@]}" = 0 ]; then
+		why='names no test'
+	elif ! plant "$file"; then
+		why="does not apply: $(head -n 1 "$MUTANTS/patch.log")"
+	elif ! build "$name"; then
+		why="does not build: ${LOGS#"$ROOT/"}/$name.build"
+	else
+		why="not found by ${tests[*]}"
+		for test in "${tests[@]}"; do
+			log=$LOGS/$name.$test
+			# Skipped is not caught: the run would end without a failure.
+			"$ROOT/tests/run" --no-specials --logs "$LOGS/$name" --kernel "$O/linux" \
+				"$test" >"$log" 2>&1 || :
+			if grep -q '^FAIL ' "$log" && ! grep -q '^FAIL .*the lab failed' "$log"; then
+				found=$test
+				break
+			fi
+		done
+	fi
+	if [ -n "$found" ]; then
+		caught=$((caught + 1))
+		echo "caught $name by $found in $((SECONDS - start)) s"
+	else
+		missed=$((missed + 1))
+		echo "MISSED $name: $why"
+	fi
+done
+refresh
+echo "$((caught + missed)) mutants, $caught caught, $missed missed"
+[ "$missed" = 0 ]
