@@ -2801,6 +2801,10 @@ static int run_process(int index)
 	else
 		run_random();
 	tally->ops = me.op_number;
+	if (me.ring_ready)
+		io_uring_queue_exit(&me.ring);
+	if (me.aio_ready)
+		io_destroy(me.aio);
 	if (me.log_is_ours)
 		unlink(me.log_path);
 	fflush(stdout);
