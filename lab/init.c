@@ -96,10 +96,12 @@ static void note(const char *format, ...)
 		dprintf(STDERR_FILENO, "%s\n", line + 3);
 }
 
+/* User-Mode Linux powers off; QEMU is told to take a reboot as the end. */
 static void power_off(void)
 {
 	sync();
-	reboot(RB_POWER_OFF);
+	reboot(job.type && !strcmp(job.type, "9p") ? RB_AUTOBOOT :
+						     RB_POWER_OFF);
 	/* Only PID 1's death is left to end the machine. */
 	_exit(LAB_FAILED);
 }
