@@ -23,13 +23,19 @@
 #include "../internal.h"
 
 /*
- * Faulting in more of the source than the next batch of folios can take would
- * be repeated for the batch after it.
+ * How much of @count bytes at @pos to try in one batch.  A batch that is not the
+ * last must end where a folio does: the next one would wait for our own I/O to
+ * the rest of it, with the inode lock held.  Folios are naturally aligned.
  */
-static size_t iomap_writethrough_chunk(struct address_space *mapping)
+static size_t iomap_writethrough_chunk(struct address_space *mapping,
+		loff_t pos, size_t count)
 {
-	return max_t(size_t, FOLIO_BATCH_SIZE * PAGE_SIZE,
-		     min_t(size_t, mapping_max_folio_size(mapping), SZ_1M));
+	size_t max = mapping_max_folio_size(mapping);
+
+	if (max > PAGE_SIZE)
+		return min_t(size_t, count, max - (pos & (max - 1)));
+	return min_t(size_t, count,
+		     FOLIO_BATCH_SIZE * PAGE_SIZE - offset_in_page(pos));
 }
 
 static void iomap_writethrough_set_error(struct iomap_writethrough *wt,
@@ -42,8 +48,8 @@ static void iomap_writethrough_set_error(struct iomap_writethrough *wt,
  * All I/O of @wt has ended, and nobody else refers to it any more: make what is
  * left durable if asked to, and turn the outcome into a return value.
  *
- * The position follows what direct I/O does: it only moves if the write
- * succeeded.
+ * The position has moved with the submission, and goes back if that was in vain:
+ * to the caller it only moves if the write succeeded.
  */
 static ssize_t iomap_writethrough_complete(struct iomap_writethrough *wt)
 {
@@ -140,9 +146,8 @@ static struct folio *iomap_writethrough_get_folio(struct iomap_iter *iter,
  * Bring a locked folio to rest: no I/O in flight, and no way to modify it but
  * through us.
  *
- * A folio that is mapped writable is dirty.  Mappings are write-protected even
- * if it is not, since the next store has to fault and to wait for the I/O that
- * is about to start:
+ * Its mappings are write-protected, so that the next store through one faults,
+ * and waits for the I/O that is about to start:
  *
  *	write-through			mmap store
  *
@@ -242,24 +247,25 @@ static ssize_t iomap_writethrough_lock(struct iomap_iter *iter, size_t len,
 
 /*
  * Map the start of the range, and trim it to that mapping: a batch is one
- * extent.  The folios are locked, so the mapping stays what it is until the I/O
- * has ended, and space is allocated before a byte is copied.
+ * extent.  Space is allocated before a byte is copied.  That it stays where it
+ * is until the I/O has ended is due to the inode lock first, and to the folios
+ * being locked, and under writeback, when that is dropped.
+ *
+ * If only blocks that are there may be overwritten, all that is left of the
+ * write has to be, not just this batch: such a write is done under the shared
+ * inode lock as a whole, or under the exclusive one as a whole, and does not
+ * mix with another writer's in the middle.
  */
 static ssize_t iomap_writethrough_map(struct iomap_iter *iter,
-		struct iomap_writepage_ctx *wpc, size_t len)
+		struct iomap_writepage_ctx *wpc, size_t len, size_t left)
 {
 	unsigned int block_size = i_blocksize(iter->inode);
 	loff_t start = round_down(iter->pos, block_size);
 	loff_t end = round_up(iter->pos + len, block_size);
 	int error;
 
-	/*
-	 * A shared mapping has no sequence number that would tell whether it is
-	 * still valid.
-	 */
-	if (wpc->iomap.flags & IOMAP_F_SHARED)
-		wpc->iomap.length = 0;
-
+	if (iter->flags & IOMAP_OVERWRITE_ONLY)
+		end = round_up(iter->pos + left, block_size);
 	error = wpc->ops->writethrough_map(wpc, start, end - start,
 			iter->flags);
 	if (error)
@@ -436,7 +442,7 @@ static void iomap_writethrough_start_folio(struct inode *inode,
 	__folio_start_writeback(folio, folio_test_dirty(folio));
 }
 
-/* An ioend completes through us, and is what direct I/O would send. */
+/* An ioend completes through us, and is urgent: somebody waits for it. */
 static void iomap_writethrough_stamp_ioend(struct iomap_writethrough *wt,
 		struct iomap_ioend *ioend)
 {
@@ -448,7 +454,6 @@ static void iomap_writethrough_stamp_ioend(struct iomap_writethrough *wt,
 	bio->bi_private = wt;
 	bio->bi_opf |= REQ_SYNC | REQ_IDLE;
 	bio->bi_ioprio = wt->iocb->ki_ioprio;
-	bio->bi_write_stream = wt->iocb->ki_write_stream;
 	atomic_inc(&wt->ref);
 }
 
@@ -533,12 +538,26 @@ static void iomap_writethrough_submit(struct iomap_writepage_ctx *wpc)
 	wpc->wb_ctx = NULL;
 }
 
-/* The in-core size grows under the folio lock, as for any buffered write. */
+/*
+ * The in-core size grows under the folio lock, as for any buffered write.
+ *
+ * What was behind the old size in the first folio is inside the file now.  A
+ * mapping may have stored to it, and plain writes leave it to
+ * pagecache_isize_extended() to zero that before writeback.  Our I/O starts
+ * earlier, and may carry part of it in the block that the write begins in.
+ */
 static void iomap_writethrough_update_size(struct iomap_iter *iter,
-		size_t written)
+		struct folio *folio, size_t written)
 {
-	if (iter->pos + written <= i_size_read(iter->inode))
+	loff_t old_size = i_size_read(iter->inode);
+
+	if (iter->pos + written <= old_size)
 		return;
+	if (old_size < iter->pos && folio_pos(folio) < iter->pos)
+		folio_zero_segment(folio,
+				offset_in_folio(folio, max(old_size,
+						folio_pos(folio))),
+				offset_in_folio(folio, iter->pos));
 	i_size_write(iter->inode, iter->pos + written);
 	iter->iomap.flags |= IOMAP_F_SIZE_CHANGED;
 }
@@ -561,7 +580,7 @@ static ssize_t iomap_writethrough_locked(struct iomap_writethrough *wt,
 		return 0;
 	}
 
-	ret = iomap_writethrough_map(iter, wpc, ret);
+	ret = iomap_writethrough_map(iter, wpc, ret, iov_iter_count(from));
 	if (ret < 0)
 		return ret;
 	/* The last moment to decide that the write would have to wait. */
@@ -579,7 +598,7 @@ static ssize_t iomap_writethrough_locked(struct iomap_writethrough *wt,
 		return 0;
 	iomap_writethrough_trim(fbatch, iter->pos + ret);
 
-	iomap_writethrough_update_size(iter, ret);
+	iomap_writethrough_update_size(iter, fbatch->folios[0], ret);
 	iomap_writethrough_add(wt, wpc, fbatch, iter->pos, ret);
 	return ret;
 }
@@ -633,9 +652,9 @@ static ssize_t iomap_writethrough_batch(struct iomap_writethrough *wt,
  * The copy made no progress: part of the source went away after it had been
  * faulted in.  Try less, so that sooner or later all of it is there at once.
  */
-static size_t iomap_writethrough_shrink(size_t chunk, size_t hint)
+static size_t iomap_writethrough_shrink(size_t bytes, size_t hint)
 {
-	return hint ? hint : max_t(size_t, chunk / 2, 1);
+	return hint ? hint : max_t(size_t, bytes / 2, 1);
 }
 
 /**
@@ -663,7 +682,7 @@ int iomap_writethrough_overwrite(struct iomap_writethrough *wt,
 		.pos		= wt->iocb->ki_pos,
 		.flags		= IOMAP_WRITE | IOMAP_OVERWRITE_ONLY,
 	};
-	size_t chunk = iomap_writethrough_chunk(wpc->inode->i_mapping);
+	struct address_space *mapping = wpc->inode->i_mapping;
 	unsigned int block_mask = i_blocksize(wpc->inode) - 1;
 	struct blk_plug plug;
 	int error = 0;
@@ -673,13 +692,22 @@ int iomap_writethrough_overwrite(struct iomap_writethrough *wt,
 	if (wt->iocb->ki_flags & IOCB_DONTCACHE)
 		iter.flags |= IOMAP_DONTCACHE;
 
+	mapping_set_writethrough(mapping);
 	blk_start_plug(&plug);
 	while (iov_iter_count(from)) {
 		ssize_t ret;
-		size_t hint;
+		size_t hint, bytes;
 
+		bytes = iomap_writethrough_chunk(mapping, iter.pos,
+				iov_iter_count(from));
+		/* one batch or none, so do not even begin with more */
+		if ((iter.flags & IOMAP_NOWAIT) &&
+		    bytes < iov_iter_count(from)) {
+			error = -EAGAIN;
+			break;
+		}
 		ret = iomap_writethrough_batch(wt, &iter, wpc, NULL, from,
-				min(chunk, iov_iter_count(from)), &hint);
+				bytes, &hint);
 		if (ret < 0) {
 			error = ret;
 			break;
@@ -693,11 +721,13 @@ int iomap_writethrough_overwrite(struct iomap_writethrough *wt,
 			error = -EAGAIN;
 			break;
 		}
+		/* once a byte has been written, all are going to be */
+		iter.flags &= ~IOMAP_NOWAIT;
 		cond_resched();
 	}
 	blk_finish_plug(&plug);
 
-	/* once a byte has been written, all are going to be */
+	/* including what is left to the exclusive lock */
 	if (wt->size)
 		wt->iocb->ki_flags &= ~IOCB_NOWAIT;
 	return error;
@@ -707,14 +737,15 @@ EXPORT_SYMBOL_GPL(iomap_writethrough_overwrite);
 static int iomap_writethrough_iter(struct iomap_writethrough *wt,
 		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc,
 		const struct iomap_write_ops *write_ops, struct iov_iter *from,
-		size_t *chunk)
+		size_t *limit)
 {
-	size_t max = iomap_writethrough_chunk(iter->inode->i_mapping);
-	size_t hint = 0;
-
 	do {
-		size_t bytes = min_t(u64, *chunk, iomap_length(iter));
+		size_t bytes = min_t(u64, *limit, iomap_length(iter));
+		size_t hint = 0;
 		ssize_t ret;
+
+		bytes = iomap_writethrough_chunk(iter->inode->i_mapping,
+				iter->pos, bytes);
 
 		ret = iomap_writethrough_batch(wt, iter, wpc, write_ops, from,
 				bytes, &hint);
@@ -722,7 +753,7 @@ static int iomap_writethrough_iter(struct iomap_writethrough *wt,
 			return ret;
 		if (iter->iomap.flags & IOMAP_F_STALE)
 			break;
-		*chunk = ret ? max : iomap_writethrough_shrink(*chunk, hint);
+		*limit = ret ? SIZE_MAX : iomap_writethrough_shrink(bytes, hint);
 		iomap_iter_advance(iter, ret);
 		cond_resched();
 	} while (iov_iter_count(from) && iomap_length(iter));
@@ -760,17 +791,18 @@ int iomap_writethrough_allocate(struct iomap_writethrough *wt,
 		.flags		= IOMAP_WRITE,
 		.private	= private,
 	};
-	size_t chunk = iomap_writethrough_chunk(wpc->inode->i_mapping);
+	size_t limit = SIZE_MAX;
 	struct blk_plug plug;
 	int ret;
 
 	if (wt->iocb->ki_flags & IOCB_DONTCACHE)
 		iter.flags |= IOMAP_DONTCACHE;
 
+	mapping_set_writethrough(wpc->inode->i_mapping);
 	blk_start_plug(&plug);
 	while ((ret = iomap_iter(&iter, ops)) > 0)
 		iter.status = iomap_writethrough_iter(wt, &iter, wpc,
-				write_ops, from, &chunk);
+				write_ops, from, &limit);
 	blk_finish_plug(&plug);
 	return ret;
 }
@@ -795,9 +827,6 @@ static int iomap_writethrough_init_sync(struct iomap_writethrough *wt,
  *
  * Returns the context to use, which is @onstack unless the iocb is asynchronous,
  * or an ERR_PTR.  May sleep.  Every context ends in iomap_writethrough_end().
- *
- * The mapping is marked before the first folio lock, so that whoever takes one
- * after us knows that the folio may be in flight and must not be modified then.
  */
 struct iomap_writethrough *
 iomap_writethrough_begin(struct iomap_writethrough *onstack,
@@ -831,7 +860,6 @@ iomap_writethrough_begin(struct iomap_writethrough *onstack,
 
 	/* writeback accounts to the inode's wb, which nobody else may need */
 	inode_attach_wb(inode, NULL);
-	mapping_set_writethrough(inode->i_mapping);
 	trace_iomap_writethrough_begin(iocb, from);
 	return wt;
 }

@@ -21,6 +21,27 @@
 #include "xfs_aops.h"
 #include "xfs_writethrough.h"
 
+/* Are all blocks from @imap on until @end_fsb allocated? */
+static bool
+xfs_writethrough_all_real(
+	struct xfs_inode	*ip,
+	struct xfs_iext_cursor	icur,
+	struct xfs_bmbt_irec	imap,
+	xfs_fileoff_t		end_fsb)
+{
+	xfs_fileoff_t		next_fsb;
+
+	while (!isnullstartblock(imap.br_startblock)) {
+		next_fsb = imap.br_startoff + imap.br_blockcount;
+		if (next_fsb >= end_fsb)
+			return true;
+		if (!xfs_iext_next_extent(&ip->i_df, &icur, &imap) ||
+		    imap.br_startoff > next_fsb)
+			break;
+	}
+	return false;
+}
+
 /*
  * Look up blocks that are going to be overwritten where they are.
  *
@@ -38,11 +59,13 @@ static int
 xfs_writethrough_map_overwrite(
 	struct iomap_writepage_ctx	*wpc,
 	loff_t				offset,
+	unsigned int			len,
 	unsigned int			flags)
 {
 	struct xfs_inode		*ip = XFS_I(wpc->inode);
 	struct xfs_mount		*mp = ip->i_mount;
 	xfs_fileoff_t			offset_fsb = XFS_B_TO_FSBT(mp, offset);
+	xfs_fileoff_t			end_fsb = XFS_B_TO_FSB(mp, offset + len);
 	struct xfs_bmbt_irec		imap;
 	struct xfs_iext_cursor		icur;
 	unsigned int			lockmode = XFS_ILOCK_SHARED;
@@ -68,7 +91,7 @@ xfs_writethrough_map_overwrite(
 	error = -EAGAIN;
 	if (!xfs_iext_lookup_extent(ip, &ip->i_df, offset_fsb, &icur, &imap) ||
 	    imap.br_startoff > offset_fsb ||
-	    isnullstartblock(imap.br_startblock))
+	    !xfs_writethrough_all_real(ip, icur, imap, end_fsb))
 		goto out_unlock;
 
 	XFS_WPC(wpc)->data_seq = READ_ONCE(ip->i_df.if_seq);
@@ -89,7 +112,15 @@ xfs_writethrough_map(
 	unsigned int			flags)
 {
 	if (flags & IOMAP_OVERWRITE_ONLY)
-		return xfs_writethrough_map_overwrite(wpc, offset, flags);
+		return xfs_writethrough_map_overwrite(wpc, offset, len, flags);
+
+	/*
+	 * xfs_imap_valid() takes any shared mapping that covers the offset for
+	 * valid.  Since the last call the iolock has not been dropped, but the
+	 * folios have been unlocked.
+	 */
+	if (wpc->iomap.flags & IOMAP_F_SHARED)
+		wpc->iomap.length = 0;
 	return xfs_map_blocks(wpc, offset, len);
 }
 
@@ -167,10 +198,12 @@ xfs_writethrough_submit(
 		},
 	};
 	bool			cleared_space = false;
-	unsigned int		iolock = xfs_writethrough_iolock(iocb, from);
+	unsigned int		wanted = xfs_writethrough_iolock(iocb, from);
+	unsigned int		iolock;
 	int			error;
 
 retry:
+	iolock = wanted;
 	if (iolock == XFS_IOLOCK_EXCL && (iocb->ki_flags & IOCB_NOWAIT))
 		return -EAGAIN;
 	error = xfs_ilock_iocb_for_write(iocb, &iolock);
@@ -180,6 +213,12 @@ retry:
 	error = xfs_file_write_checks(iocb, from, &iolock, NULL);
 	if (error)
 		goto out_unlock;
+
+	/* The lock may have been taken exclusively for a reason gone by now. */
+	if (wanted == XFS_IOLOCK_SHARED && iolock == XFS_IOLOCK_EXCL) {
+		xfs_ilock_demote(ip, XFS_IOLOCK_EXCL);
+		iolock = XFS_IOLOCK_SHARED;
+	}
 
 	trace_xfs_file_writethrough(iocb, from);
 
@@ -194,19 +233,17 @@ retry:
 					&wpc.ctx);
 		if (error == -EAGAIN && !(iocb->ki_flags & IOCB_NOWAIT)) {
 			xfs_iunlock(ip, iolock);
-			iolock = XFS_IOLOCK_EXCL;
+			wanted = XFS_IOLOCK_EXCL;
 			goto retry;
 		}
 		goto out_unlock;
 	}
 
-	error = -EAGAIN;
-	if (iocb->ki_flags & IOCB_NOWAIT)
-		goto out_unlock;
 	error = iomap_writethrough_allocate(wt, from, &wpc.ctx,
 			&xfs_buffered_write_iomap_ops, &xfs_iomap_write_ops,
 			NULL);
-	if ((error == -EDQUOT || error == -ENOSPC) && !cleared_space) {
+	if ((error == -EDQUOT || error == -ENOSPC) && !wt->size &&
+	    !cleared_space) {
 		xfs_writethrough_free_space(ip, iolock, error);
 		cleared_space = true;
 		goto retry;
