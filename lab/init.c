@@ -318,14 +318,48 @@ static void set_up_mounts(void)
 	try_mount("cgroup2", "/sys/fs/cgroup", NULL);
 }
 
+/* Which device a virtio port is depends on the others: it has a name. */
+static int open_port(const char *name)
+{
+	char path[PATH_MAX], found[64];
+	unsigned int i, port;
+	ssize_t got;
+	int fd;
+
+	for (i = 0; i < 32; i++) {
+		for (port = 0; port < 4; port++) {
+			snprintf(path, sizeof(path),
+				 "/sys/class/virtio-ports/vport%up%u/name", i,
+				 port);
+			fd = open(path, O_RDONLY | O_CLOEXEC);
+			if (fd < 0)
+				continue;
+			got = read(fd, found, sizeof(found) - 1);
+			close(fd);
+			found[got < 0 ? 0 : got] = '\0';
+			found[strcspn(found, "\n")] = '\0';
+			if (strcmp(found, name))
+				continue;
+			snprintf(path, sizeof(path), "/dev/vport%up%u", i,
+				 port);
+			return open(path, O_RDWR | O_CLOEXEC);
+		}
+	}
+	errno = ENOENT;
+	return -1;
+}
+
 static int open_channel(const char *path)
 {
 	struct termios raw;
 	int fd, tries;
 
-	/* The host's end of a virtio port takes a moment to appear. */
+	/* A virtio port takes a moment to appear. */
 	for (tries = 0; tries < 200; tries++) {
-		fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+		if (path[0] == '/')
+			fd = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+		else
+			fd = open_port(path);
 		if (fd >= 0 || (errno != ENOENT && errno != ENXIO &&
 				errno != ENODEV))
 			break;
