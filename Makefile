@@ -19,6 +19,9 @@ demo: kernel programs ## see what the flag does
 test: kernel programs ## run the tests
 	@tests/run
 
+mutants: kernel programs ## plant bugs, and see the tests find them
+	@tests/mutants.sh $(MUTANTS)
+
 check: ## checkpatch, sparse, compiler warnings, shellcheck
 	@lab/check
 
@@ -52,4 +55,4 @@ clean: ## remove what was built, keep the source tree
 distclean: ## remove build/ whole
 	@lab/clean all
 
-.PHONY: help demo test check check-series tree kernel programs shell run refresh series clean distclean
+.PHONY: help demo test mutants check check-series tree kernel programs shell run refresh series clean distclean
