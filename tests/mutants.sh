@@ -3,8 +3,8 @@
 #
 # mutants.sh [-l] [PATTERN...]
 #
-# Plants the bugs under tests/mutants, one at a time, and demands that the test
-# each of them names finds it. A patch says in its text
+# Plants the bugs under tests/mutants, one at a time, and demands that the tests
+# each of them names find it, all of them. A patch says in its text
 #
 #	Caught-by: TEST [TEST...]
 #
@@ -146,17 +146,21 @@ for file in "${patches[@]}"; do
 	elif ! build "$name"; then
 		why="does not build: ${LOGS#"$ROOT/"}/$name.build"
 	else
-		why="not found by ${tests[*]}"
+		log=$LOGS/$name.log
+		"$ROOT/tests/run" --no-specials --no-build --logs "$LOGS/$name" \
+			--kernel "$O/linux" "${tests[@]}" >"$log" 2>&1 || :
+		blind=()
 		for test in "${tests[@]}"; do
-			log=$LOGS/$name.$test
-			# Skipped is not caught: the run would end without a failure.
-			"$ROOT/tests/run" --no-specials --logs "$LOGS/$name" --kernel "$O/linux" \
-				"$test" >"$log" 2>&1 || :
-			if grep -q '^FAIL ' "$log" && ! grep -q '^FAIL .*the lab failed' "$log"; then
-				found=$test
-				break
+			# Skipped is not caught, nor is a kernel that does not boot.
+			if ! grep -q "^FAIL $test " "$log" ||
+			   grep -q "^FAIL $test .*the lab failed" "$log"; then
+				blind+=("$test")
 			fi
 		done
+		found="${tests[*]}"
+		if [ "${#blind[@]}" -gt 0 ]; then
+			found='' why="not found by ${blind[*]}"
+		fi
 	fi
 	if [ -n "$found" ]; then
 		caught=$((caught + 1))
