@@ -3,7 +3,10 @@
 # Sourced by every script of the lab: where things are, how it speaks, how it locks.
 
 set -euo pipefail
-export LC_ALL=C
+# LANG too: the kernel's makefiles take LC_ALL away, and the compiler cache tells
+# results apart by what is left.
+export LC_ALL=C LANG=C.UTF-8
+unset LANGUAGE LC_CTYPE LC_MESSAGES
 umask 022
 unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE CDPATH
 
