@@ -4,7 +4,7 @@
  * not allocated: its blocks are allocated and written, the others keep their
  * data, dirty, and reach the device by normal writeback.
  *
- * Mutant: 007-delalloc-mapping-kept
+ * Mutant: 007-delalloc-taken-for-real
  * lab: --disk 600M
  * blocks: 1024
  */

@@ -3,7 +3,7 @@
  * A quota ends half way: a short count, then the quota's error alone (EDQUOT
  * for a user's, ENOSPC for a project's, as XFS has it).
  *
- * Mutant: 019-allocate-after-copy
+ * Mutant: 019-short-count-lost
  * lab: --disk 600M
  */
 #include "wt.h"

@@ -3,7 +3,7 @@
  * The space ends half way: a short count of what was written through, ENOSPC
  * alone if that was nothing. It is found out before a byte is copied.
  *
- * Mutant: 019-allocate-after-copy
+ * Mutant: 019-short-count-lost
  * lab: --disk 600M
  * blocks: 1024
  */

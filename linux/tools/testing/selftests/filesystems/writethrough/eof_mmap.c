@@ -5,7 +5,6 @@
  * zeros: from the cache, and from the device, where the write may take it
  * along in the block that it begins in.
  *
- * Mutant: 050-stale-behind-old-eof
  * lab: --disk 600M
  * blocks: 1024
  */

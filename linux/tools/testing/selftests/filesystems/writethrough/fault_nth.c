@@ -5,7 +5,6 @@
  * through. Each time a count or an error, exactly that much of the file
  * changed, on the device too, nothing dirty, and nothing left locked.
  *
- * Mutant: 044-error-path-leaks
  * lab: --disk 600M --timeout 180
  */
 #include "wt.h"

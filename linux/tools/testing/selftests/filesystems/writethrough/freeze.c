@@ -3,7 +3,6 @@
  * A frozen file system: a write-through waits until it is thawed. One in
  * flight: freezing waits for it.
  *
- * Mutant: 022-no-freeze-protection
  * lab: --disk 600M
  */
 #include "wt.h"

@@ -11,7 +11,6 @@
  *					must keep the mark of the page
  *	writes blocks 0, 2, 3 of page 10
  *
- * Mutant: 013-plain-start-writeback
  * lab: --disk 600M
  */
 #include "wt.h"

@@ -3,7 +3,6 @@
  * A write-through into a hole allocates what it needs, zeros the rest of the
  * blocks, and leaves the hole around them a hole.
  *
- * Mutant: 005-hole-is-success
  * lab: --disk 600M
  * blocks: 1024
  */

@@ -7,7 +7,6 @@
  * the same block.
  *
  * Mutant: 041-lock-held-in-wait
- * Mutant: 042-not-under-writeback
  * lab: --disk 600M --timeout 180
  */
 #include "wt.h"

@@ -8,7 +8,6 @@
  * on another one go on storing to a page that has just been write-protected,
  * and loses the store: one CPU there.
  *
- * Mutant: 014-not-write-protected
  * lab: --disk 600M
  * lab-um: --cpus 1
  * blocks: 1024

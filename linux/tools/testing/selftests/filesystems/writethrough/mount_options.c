@@ -3,7 +3,7 @@
  * The basics under mount options that change how sizes, times and space are
  * recorded; and mtime, which moves when the write is submitted.
  *
- * Mutant: 037-no-mtime
+ * Mutant: 029-checks-skipped
  * lab: --disk 600M
  */
 #include "wt.h"

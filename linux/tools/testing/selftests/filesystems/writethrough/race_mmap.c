@@ -4,7 +4,6 @@
  * msync. Once all is done the device has what the cache has. (One CPU in
  * User-Mode Linux: see mmap_store.c.)
  *
- * Mutant: 014-not-write-protected
  * lab: --disk 600M
  * lab-um: --cpus 1
  * blocks: 1024

@@ -4,7 +4,6 @@
  * one write, whole, and stays as it is whatever is written to the source
  * afterwards. Dedupe and a second clone of the clone do no harm either.
  *
- * Mutant: 039-wrong-lock
  * lab: --disk 600M --timeout 120
  * blocks: 1024
  */

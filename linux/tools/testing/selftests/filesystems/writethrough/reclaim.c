@@ -4,7 +4,6 @@
  * is not under writeback can go at any moment, and reading it back must find
  * what was written.
  *
- * Mutant: 034-writeback-ended-first
  * lab: --disk 600M
  * blocks: 1024
  */

@@ -3,7 +3,6 @@
  * After a shutdown of the file system: EIO, and nothing hangs. What was in
  * flight comes to an end, and the file system can be unmounted.
  *
- * Mutant: 023-no-shutdown-check
  * lab: --disk 600M
  */
 #include "wt.h"

@@ -3,7 +3,7 @@
  * The counters of dirty pages and of pages under writeback are back where they
  * were after many operations of all kinds: none is leaked, none goes negative.
  *
- * Mutant: 033-dirty-accounted
+ * Mutant: 033-dirty-count-leaked
  * lab: --disk 600M --timeout 180
  * blocks: 1024
  */

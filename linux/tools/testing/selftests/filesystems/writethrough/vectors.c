@@ -3,7 +3,6 @@
  * Many buffers, of any size and alignment, empty ones among them: one count
  * over all, and every byte in its place.
  *
- * Mutant: 017-iov-not-reverted
  * lab: --disk 600M
  * blocks: 1024
  */
