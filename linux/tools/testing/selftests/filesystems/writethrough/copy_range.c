@@ -4,6 +4,7 @@
  * written through: copy_file_range, sendfile, splice. They stay plain: what
  * they write is dirty until somebody writes it back.
  *
+ * Mutant: 045-routed-without-flag
  * lab: --disk 600M
  */
 #include "wt.h"

@@ -3,6 +3,7 @@
  * A frozen file system: a write-through waits until it is thawed. One in
  * flight: freezing waits for it.
  *
+ * Mutant: 001-no-wait
  * lab: --disk 600M
  */
 #include "wt.h"

@@ -3,6 +3,7 @@
  * A write-through into a hole allocates what it needs, zeros the rest of the
  * blocks, and leaves the hole around them a hole.
  *
+ * Mutant: 006-no-conversion
  * lab: --disk 600M
  * blocks: 1024
  */

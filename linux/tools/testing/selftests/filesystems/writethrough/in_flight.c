@@ -6,6 +6,7 @@
  * truncate, punch, collapse, insert, zero range, clone and a second write to
  * the same block.
  *
+ * Mutant: 001-no-wait
  * Mutant: 041-lock-held-in-wait
  * lab: --disk 600M --timeout 180
  */

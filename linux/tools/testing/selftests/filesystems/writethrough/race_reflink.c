@@ -4,6 +4,7 @@
  * one write, whole, and stays as it is whatever is written to the source
  * afterwards. Dedupe and a second clone of the clone do no harm either.
  *
+ * Mutant: 010-shared-overwritten
  * lab: --disk 600M --timeout 120
  * blocks: 1024
  */

@@ -4,6 +4,7 @@
  * is not under writeback can go at any moment, and reading it back must find
  * what was written.
  *
+ * Mutant: 006-no-conversion
  * lab: --disk 600M
  * blocks: 1024
  */

@@ -3,6 +3,7 @@
  * Remounting read-only answers EBUSY while a file is open for writing, and
  * succeeds once it is not; with I/O in flight too.
  *
+ * Mutant: 001-no-wait
  * Mutant: 040-context-freed-early
  * lab: --disk 600M
  */

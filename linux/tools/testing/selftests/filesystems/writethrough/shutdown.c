@@ -3,6 +3,7 @@
  * After a shutdown of the file system: EIO, and nothing hangs. What was in
  * flight comes to an end, and the file system can be unmounted.
  *
+ * Mutant: 001-no-wait
  * lab: --disk 600M
  */
 #include "wt.h"

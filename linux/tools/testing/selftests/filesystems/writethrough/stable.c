@@ -4,6 +4,7 @@
  * store through a mapping and a plain write to a page in flight wait, and are
  * not lost.
  *
+ * Mutant: 014-not-write-protected
  * Mutant: 015-no-stable-bit
  * lab: --disk 600M
  * blocks: 1024

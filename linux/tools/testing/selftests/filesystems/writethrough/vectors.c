@@ -3,6 +3,7 @@
  * Many buffers, of any size and alignment, empty ones among them: one count
  * over all, and every byte in its place.
  *
+ * Mutant: 051-first-buffer-only
  * lab: --disk 600M
  * blocks: 1024
  */
