@@ -8,6 +8,7 @@
  * when the engine serves it.
  *
  * Mutant: 027-flag-ignored
+ * Mutant: 046-flush-left-out
  * lab: --disk 600M
  */
 #include "wt.h"

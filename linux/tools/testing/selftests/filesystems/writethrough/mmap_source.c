@@ -4,6 +4,7 @@
  * its pages cannot be faulted in under the locks that the copy holds. The call
  * must come to an end, with the bytes it was given.
  *
+ * Mutant: 016-fault-under-lock
  * lab: --disk 600M
  * blocks: 1024
  */

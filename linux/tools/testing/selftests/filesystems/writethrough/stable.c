@@ -6,6 +6,7 @@
  *
  * Mutant: 014-not-write-protected
  * Mutant: 015-no-stable-bit
+ * Mutant: 047-bit-not-looked-at
  * lab: --disk 600M
  * blocks: 1024
  */

@@ -4,6 +4,7 @@
  * other file systems, devices, pipes. The same with one byte as with many, and
  * through every interface.
  *
+ * Mutant: 024-opt-in-not-checked
  * lab: --disk 600M
  */
 #include "wt.h"

@@ -3,6 +3,7 @@
  * Nothing to write: pwritev2() returns 0 whatever the flag and the file, the
  * others look at the flags first.
  *
+ * Mutant: 024-opt-in-not-checked
  * lab: --disk 600M
  */
 #include "wt.h"
