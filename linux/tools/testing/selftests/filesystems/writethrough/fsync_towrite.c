@@ -5,12 +5,13 @@
  * The fsync must still write that page's other blocks before it returns:
  *
  *	fsync				write-through
- *	marks pages 0 and 10
+ *	marks pages 0 to 50
  *	waits for page 0
- *					writes block 1 of page 10,
+ *					writes block 1 of page 50,
  *					must keep the mark of the page
- *	writes blocks 0, 2, 3 of page 10
+ *	writes blocks 0, 2, 3 of page 50
  *
+ * Mutant: 013-plain-start-writeback
  * lab: --disk 600M
  */
 #include "wt.h"
@@ -22,7 +23,8 @@ static void do_fsync(void *arg)
 
 static void one(struct wt_dm *dm, enum wt_mode mode)
 {
-	off_t page = 10 * wt_psize;
+	/* Not in the batch that fsync is going to look up first. */
+	off_t page = 50 * wt_psize;
 	int fd = wt_make_file("file", 64 * wt_psize, 1);
 	struct wt_request req;
 	struct iovec iov;
@@ -35,8 +37,7 @@ static void one(struct wt_dm *dm, enum wt_mode mode)
 	wt_sys(sync_file_range(fd, 0, wt_psize, SYNC_FILE_RANGE_WRITE));
 	wt_check(wt_cache(fd, 0, wt_psize).writeback == 1,
 		 "page 0 is not under writeback");
-	wt_plain_gen(fd, 0, wt_psize, 2);
-	wt_plain_gen(fd, page, wt_psize, 2);
+	wt_plain_gen(fd, 0, page + wt_psize, 2);
 
 	pid = wt_fork(do_fsync, &fd);
 	wt_check(!wt_exited(pid, 300), "fsync did not wait");
