@@ -3,7 +3,6 @@
  * When a write-through returns, the device has its data, and the cache has it
  * too, clean. What it did not write stays as it was.
  *
- * Mutant: 001-no-wait
  * Mutant: 002-left-dirty
  * lab: --disk 600M
  * blocks: 1024
