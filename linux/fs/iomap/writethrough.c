@@ -442,9 +442,33 @@ static void iomap_writethrough_start_folio(struct inode *inode,
 	__folio_start_writeback(folio, folio_test_dirty(folio));
 }
 
-/* An ioend completes through us, and is urgent: somebody waits for it. */
+/*
+ * Can this I/O make its data durable by itself?  Not if there is more to write
+ * before it can be read back: its extent, if that is converted or remapped upon
+ * completion, or what the file system has said of the mapping.
+ *
+ * That has been looked up after the last wait, and while nobody could have been
+ * half way through a change of it.  What is durable by then stays so.
+ */
+static bool iomap_writethrough_can_fua(const struct iomap *iomap,
+		const struct iomap_ioend *ioend)
+{
+	struct block_device *bdev = ioend->io_bio.bi_bdev;
+
+	if (iomap->flags & IOMAP_F_DIRTY)
+		return false;
+	if (ioend->io_flags & (IOMAP_IOEND_UNWRITTEN | IOMAP_IOEND_SHARED))
+		return false;
+	return !bdev_write_cache(bdev) || bdev_fua(bdev);
+}
+
+/*
+ * An ioend completes through us, and is urgent: somebody waits for it.  The
+ * first that is not durable upon completion makes a sync of the whole write
+ * necessary, and then FUA buys nothing for the rest.
+ */
 static void iomap_writethrough_stamp_ioend(struct iomap_writethrough *wt,
-		struct iomap_ioend *ioend)
+		const struct iomap *iomap, struct iomap_ioend *ioend)
 {
 	struct bio *bio = &ioend->io_bio;
 
@@ -455,6 +479,15 @@ static void iomap_writethrough_stamp_ioend(struct iomap_writethrough *wt,
 	bio->bi_opf |= REQ_SYNC | REQ_IDLE;
 	bio->bi_ioprio = wt->iocb->ki_ioprio;
 	atomic_inc(&wt->ref);
+
+	if (!(wt->flags & IOMAP_WRITETHROUGH_FUA))
+		return;
+	if (iomap_writethrough_can_fua(iomap, ioend)) {
+		bio->bi_opf |= REQ_FUA;
+	} else {
+		wt->flags &= ~IOMAP_WRITETHROUGH_FUA;
+		wt->flags |= IOMAP_WRITETHROUGH_SYNC;
+	}
 }
 
 /*
@@ -494,7 +527,7 @@ static int iomap_writethrough_add_folio(struct iomap_writethrough *wt,
 	/* one mapping covers the batch, see iomap_writethrough_map() */
 	WARN_ON_ONCE(ret != len);
 	wpc->nr_folios++;
-	iomap_writethrough_stamp_ioend(wt, wpc->wb_ctx);
+	iomap_writethrough_stamp_ioend(wt, &wpc->iomap, wpc->wb_ctx);
 	return 0;
 }
 
@@ -547,7 +580,8 @@ static void iomap_writethrough_submit(struct iomap_writepage_ctx *wpc)
  * earlier, and may carry part of it in the block that the write begins in.
  */
 static void iomap_writethrough_update_size(struct iomap_iter *iter,
-		struct folio *folio, size_t written)
+		struct iomap_writepage_ctx *wpc, struct folio *folio,
+		size_t written)
 {
 	loff_t old_size = i_size_read(iter->inode);
 
@@ -560,6 +594,8 @@ static void iomap_writethrough_update_size(struct iomap_iter *iter,
 				offset_in_folio(folio, iter->pos));
 	i_size_write(iter->inode, iter->pos + written);
 	iter->iomap.flags |= IOMAP_F_SIZE_CHANGED;
+	/* and that has to be durable, too, see iomap_writethrough_can_fua() */
+	wpc->iomap.flags |= IOMAP_F_DIRTY;
 }
 
 static ssize_t iomap_writethrough_locked(struct iomap_writethrough *wt,
@@ -598,7 +634,7 @@ static ssize_t iomap_writethrough_locked(struct iomap_writethrough *wt,
 		return 0;
 	iomap_writethrough_trim(fbatch, iter->pos + ret);
 
-	iomap_writethrough_update_size(iter, fbatch->folios[0], ret);
+	iomap_writethrough_update_size(iter, wpc, fbatch->folios[0], ret);
 	iomap_writethrough_add(wt, wpc, fbatch, iter->pos, ret);
 	return ret;
 }
@@ -813,7 +849,11 @@ static int iomap_writethrough_init_sync(struct iomap_writethrough *wt,
 {
 	if (!iocb_is_dsync(wt->iocb))
 		return 0;
-	wt->flags |= IOMAP_WRITETHROUGH_SYNC;
+	/* Anything but the data, timestamps included, takes an fsync. */
+	if (wt->iocb->ki_flags & IOCB_SYNC)
+		wt->flags |= IOMAP_WRITETHROUGH_SYNC;
+	else
+		wt->flags |= IOMAP_WRITETHROUGH_FUA;
 	if ((wt->flags & IOMAP_WRITETHROUGH_ASYNC) && !sb->s_dio_done_wq)
 		return sb_init_dio_done_wq(sb);
 	return 0;
@@ -879,7 +919,7 @@ EXPORT_SYMBOL_GPL(iomap_writethrough_begin);
 ssize_t iomap_writethrough_end(struct iomap_writethrough *wt, int error)
 {
 	struct inode *inode = file_inode(wt->iocb->ki_filp);
-	const unsigned int flags = wt->flags;
+	const unsigned int flags = wt->flags;	/* settled by now */
 	loff_t pos = wt->iocb->ki_pos;
 	size_t size = wt->size;
 

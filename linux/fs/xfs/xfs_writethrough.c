@@ -11,6 +11,7 @@
 #include "xfs_mount.h"
 #include "xfs_inode.h"
 #include "xfs_trans.h"
+#include "xfs_inode_item.h"
 #include "xfs_iomap.h"
 #include "xfs_trace.h"
 #include "xfs_bmap.h"
@@ -40,6 +41,37 @@ xfs_writethrough_all_real(
 			break;
 	}
 	return false;
+}
+
+/*
+ * Note in the mapping whether anything but the data up to @end, which is inside
+ * i_size, has to be made durable before it can be read back.
+ *
+ * The size on disk is changed under the extent lock, in a transaction that is
+ * noted in ili_datasync_seq before the lock is dropped.  Without the lock, a
+ * size could be taken for durable which is not even in the log:
+ *
+ *	O_DSYNC write-through		completion of a write behind it
+ *
+ *					lock, set i_disk_size
+ *	end <= i_disk_size
+ *	ili_datasync_seq is 0: FUA
+ *	acknowledged			commit, unlock
+ *
+ *	power fails, and the log has not been written
+ */
+static void
+xfs_writethrough_check_durable(
+	struct iomap_writepage_ctx	*wpc,
+	loff_t				end)
+{
+	struct xfs_inode		*ip = XFS_I(wpc->inode);
+	struct xfs_inode_log_item	*iip = ip->i_itemp;
+
+	xfs_assert_ilocked(ip, XFS_ILOCK_SHARED | XFS_ILOCK_EXCL);
+
+	if (end > ip->i_disk_size || (iip && READ_ONCE(iip->ili_datasync_seq)))
+		wpc->iomap.flags |= IOMAP_F_DIRTY;
 }
 
 /*
@@ -97,6 +129,7 @@ xfs_writethrough_map_overwrite(
 	XFS_WPC(wpc)->data_seq = READ_ONCE(ip->i_df.if_seq);
 	error = xfs_bmbt_to_iomap(ip, &wpc->iomap, &imap, 0, 0,
 			XFS_WPC(wpc)->data_seq);
+	xfs_writethrough_check_durable(wpc, offset + len);
 	trace_xfs_map_blocks_found(ip, offset, i_blocksize(wpc->inode),
 			XFS_DATA_FORK, &imap);
 out_unlock:
@@ -111,6 +144,9 @@ xfs_writethrough_map(
 	unsigned int			len,
 	unsigned int			flags)
 {
+	struct xfs_inode		*ip = XFS_I(wpc->inode);
+	int				error;
+
 	if (flags & IOMAP_OVERWRITE_ONLY)
 		return xfs_writethrough_map_overwrite(wpc, offset, len, flags);
 
@@ -121,7 +157,15 @@ xfs_writethrough_map(
 	 */
 	if (wpc->iomap.flags & IOMAP_F_SHARED)
 		wpc->iomap.length = 0;
-	return xfs_map_blocks(wpc, offset, len);
+	error = xfs_map_blocks(wpc, offset, len);
+	if (error)
+		return error;
+
+	xfs_ilock(ip, XFS_ILOCK_SHARED);
+	xfs_writethrough_check_durable(wpc,
+			min_t(loff_t, offset + len, i_size_read(wpc->inode)));
+	xfs_iunlock(ip, XFS_ILOCK_SHARED);
+	return 0;
 }
 
 static const struct iomap_writeback_ops xfs_writethrough_ops = {
