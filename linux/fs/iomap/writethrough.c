@@ -178,6 +178,11 @@ static int iomap_writethrough_settle_folio(struct iomap_iter *iter,
 	return 0;
 }
 
+/*
+ * A folio that is to be dropped when its writeback ends is not if that finds it
+ * locked.  All of the batch are until the last has been added, while the first
+ * of two ioends may have been submitted and completed already.
+ */
 static void iomap_writethrough_unlock(struct folio_batch *fbatch,
 		unsigned int first)
 {
@@ -185,6 +190,7 @@ static void iomap_writethrough_unlock(struct folio_batch *fbatch,
 		struct folio *folio = fbatch->folios[--fbatch->nr];
 
 		folio_unlock(folio);
+		folio_end_dropbehind(folio);
 		folio_put(folio);
 	}
 }
