@@ -1791,3 +1791,114 @@ bool wt_fault_hit(int fd)
 	close(fd);
 	return ret > 0 && atoi(text) == 0;
 }
+
+/* ------------------------------------------------------------ tracepoints */
+
+#define WT_TRACE	"/sys/kernel/tracing/instances/writethrough"
+
+static int wt_trace_fd = -1;
+
+/**
+ * wt_trace_setup - choose what is traced of this process from now on
+ * @events: as "xfs/xfs_ilock"
+ */
+void wt_trace_setup(const char * const *events, unsigned int nr)
+{
+	unsigned int i;
+
+	if (mkdir(WT_TRACE, 0755) && errno != EEXIST)
+		wt_skip("no tracefs: %s", strerror(errno));
+	wt_check(wt_put(WT_TRACE "/tracing_on", "0") &&
+		 wt_put(WT_TRACE "/events/enable", "0") &&
+		 wt_put(WT_TRACE "/buffer_size_kb", "4096") &&
+		 wt_put(WT_TRACE "/set_event_pid", "%d", getpid()),
+		 "tracefs: %s", strerror(errno));
+	for (i = 0; i < nr; i++) {
+		char path[PATH_MAX];
+
+		snprintf(path, sizeof(path), WT_TRACE "/events/%s/enable",
+			 events[i]);
+		if (access(path, W_OK))
+			wt_skip("no tracepoint %s", events[i]);
+		wt_check(wt_put(path, "1"), "tracepoint %s", events[i]);
+	}
+	if (wt_trace_fd < 0)
+		wt_trace_fd = wt_sys(open(WT_TRACE "/tracing_on",
+					  O_WRONLY | O_CLOEXEC));
+}
+
+/**
+ * wt_trace_on - forget what was traced, and trace
+ */
+void wt_trace_on(void)
+{
+	/* Truncation is what empties it. */
+	close(wt_sys(open(WT_TRACE "/trace", O_WRONLY | O_TRUNC | O_CLOEXEC)));
+	wt_check(pwrite(wt_trace_fd, "1", 1, 0) == 1, "tracing_on");
+}
+
+/**
+ * wt_trace_off - trace no more
+ */
+void wt_trace_off(void)
+{
+	wt_check(pwrite(wt_trace_fd, "0", 1, 0) == 1, "tracing_on");
+}
+
+/**
+ * wt_trace_each - go through what was traced
+ * @fn: is given the event's name and what follows it
+ */
+void wt_trace_each(void (*fn)(const char *event, const char *text, void *arg),
+		   void *arg)
+{
+	FILE *f = fopen(WT_TRACE "/trace", "re");
+	char line[1024];
+
+	wt_check(f, "tracefs: %s", strerror(errno));
+	while (fgets(line, sizeof(line), f)) {
+		char *event, *text;
+
+		wt_check(!strstr(line, "LOST"), "the trace lost events");
+		if (*line == '#')
+			continue;
+		/* TASK-PID [CPU] FLAGS TIME: EVENT: TEXT */
+		line[strcspn(line, "\n")] = 0;
+		event = strchr(line, '[');
+		event = event ? strstr(event, ": ") : NULL;
+		text = event ? strstr(event + 2, ": ") : NULL;
+		if (!text)
+			continue;
+		*text = 0;
+		fn(event + 2, text + 2, arg);
+	}
+	fclose(f);
+}
+
+struct wt_trace_match {
+	const char	*event;
+	const char	*text;
+	unsigned int	nr;
+};
+
+static void wt_trace_match(const char *event, const char *text, void *arg)
+{
+	struct wt_trace_match *match = arg;
+
+	if (!strcmp(event, match->event) &&
+	    (!match->text || strstr(text, match->text)))
+		match->nr++;
+}
+
+/**
+ * wt_trace_count - how often an event was traced
+ * @event: its name, without that of its group
+ * @text: what has to appear in it, or NULL
+ */
+unsigned int wt_trace_count(const char *event, const char *text)
+{
+	struct wt_trace_match match = { .event = event, .text = text };
+
+	wt_trace_each(wt_trace_match, &match);
+	return match.nr;
+}

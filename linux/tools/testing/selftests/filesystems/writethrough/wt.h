@@ -262,6 +262,14 @@ void wt_fault_ready(const char *capability, bool task_filter);
 int wt_fault_nth(unsigned int nth);
 bool wt_fault_hit(int fd);
 
+/* What the kernel traces of this process; by the names of its tracepoints. */
+void wt_trace_setup(const char * const *events, unsigned int nr);
+void wt_trace_on(void);
+void wt_trace_off(void);
+void wt_trace_each(void (*fn)(const char *event, const char *text, void *arg),
+		   void *arg);
+unsigned int wt_trace_count(const char *event, const char *text);
+
 /* What the file system is asked for by ioctl. */
 void wt_freeze(void);
 void wt_thaw(void);
