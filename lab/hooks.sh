@@ -35,15 +35,46 @@ new_files() {
 		-printf '%P\n' | sort)
 }
 
-# hooks_hash: changes when a patch or their order does
+# lab_files: what is the lab's own in its kernels, and no part of the series
+lab_files() {
+	(cd "$ROOT/lab" && find linux patches -type f ! -name '*~' ! -name '.*' ! -name '*.orig' ! -name '*.rej' |
+		sort)
+}
+
+# hooks_hash: changes when a patch or their order does, or what they go on top of
 hooks_hash() {
 	{
+		lab_files
+		(cd "$ROOT/lab" && lab_files | tr '\n' '\0' | xargs -0 cat)
 		series_names
 		series_names | while read -r name; do
 			[ ! -f "$PATCHES/$name" ] || sha256sum <"$PATCHES/$name"
 		done
 	} | sha256sum | cut -d' ' -f1
 }
+
+# commit_lab PARENT: prints a commit with the lab's own patches and files on top.
+# Dates and names are its parent's: the same files give the same commit.
+commit_lab() (
+	local parent=$1 file
+	GIT_INDEX_FILE=$(mktemp -u "$BUILD/.lab.XXXXXX")
+	export GIT_INDEX_FILE
+	trap 'rm -f "$GIT_INDEX_FILE"' EXIT
+	git_tree read-tree "$parent"
+	lab_files | while IFS= read -r file; do
+		case $file in
+		patches/*)
+			git_tree apply --cached --whitespace=nowarn "$ROOT/lab/$file" ||
+				die "lab/$file does not apply" ;;
+		linux/*)
+			git_tree update-index --add --cacheinfo "100644,$(
+				git_tree hash-object -w --no-filters "$ROOT/lab/$file"),${file#linux/}" ;;
+		esac
+	done
+	GIT_AUTHOR_NAME=lab GIT_AUTHOR_EMAIL=lab@localhost GIT_AUTHOR_DATE='1700000000 +0000' \
+	GIT_COMMITTER_NAME=lab GIT_COMMITTER_EMAIL=lab@localhost GIT_COMMITTER_DATE='1700000000 +0000' \
+		git_tree commit-tree -p "$parent" -m "What only the lab's kernels have" "$(git_tree write-tree)"
+)
 
 # commit_hooks PARENT [fold]: prints the last of a chain of commits, one a patch,
 # each as its mail header says, so that the same patches give the same commits.

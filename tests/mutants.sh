@@ -78,11 +78,11 @@ copy_tree() {
 }
 
 # Every file that may have changed since, or that a mutant has changed: those
-# that differ from the base, ours, and those the last mutant touched.
+# that differ from the released kernel, ours, and those the last mutant touched.
 refresh() {
 	local file
 	{
-		git_tree diff --name-only base --
+		git_tree diff --name-only pristine --
 		cat "$BUILD/.new-files"
 		cat "$MUTANTS/touched" 2>/dev/null || :
 	} | sort -u | while IFS= read -r file; do
