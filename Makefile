@@ -22,6 +22,9 @@ test: kernel programs ## run the tests
 mutants: kernel programs ## plant bugs, and see the tests find them
 	@tests/mutants.sh $(MUTANTS)
 
+soak: kernel programs ## run the tests that go by chance for HOURS=N (0.5 will do, too)
+	@tests/soak --hours $(or $(HOURS),1) $(kernel_options)
+
 check: ## checkpatch, sparse, compiler warnings, shellcheck
 	@lab/check
 
@@ -55,4 +58,4 @@ clean: ## remove what was built, keep the source tree
 distclean: ## remove build/ whole
 	@lab/clean all
 
-.PHONY: help demo test mutants check check-series tree kernel programs shell run refresh series clean distclean
+.PHONY: help demo test mutants soak check check-series tree kernel programs shell run refresh series clean distclean

@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# wtx-lab.sh [-p PROCESSES] [-s] [-r SEED] [-x "WTX OPTIONS"] SECONDS [MKFS OPTION...]
+# wtx-lab.sh [-p PROCESSES] [-s] [-f] [-r SEED] [-x "WTX OPTIONS"] SECONDS [MKFS OPTION...]
 #
 # In the lab: the exerciser on a new XFS on $WT_DEV. Afterwards the checker has
-# to find nothing. -s: the processes share one file. The log of the operations
-# is on the host if the lab has a directory there, so that it outlives a kernel
-# that does not.
+# to find nothing. -s: the processes share one file. -f: all buffered writes are
+# written through, by XFS's switch for that. The log of the operations is on the
+# host if the lab has a directory there, so that it outlives a kernel that does
+# not.
 
 set -euo pipefail
 
@@ -15,11 +16,12 @@ usage() {
 	exit 2
 }
 
-processes=1 shared='' seed='' more=
-while getopts p:sr:x: option; do
+processes=1 shared='' force='' seed='' more=
+while getopts p:sfr:x: option; do
 	case $option in
 	p)	processes=$OPTARG ;;
 	s)	shared=--shared ;;
+	f)	force=yes ;;
 	r)	seed=$OPTARG ;;
 	x)	more=$OPTARG ;;
 	*)	usage ;;
@@ -36,6 +38,7 @@ wtx=${WTX:-$here/../build/bin/wtx}
 log_dir=/run/out
 [ -d "$log_dir" ] && [ -w "$log_dir" ] || log_dir=/tmp
 
+[ -z "$force" ] || echo 1 >/sys/fs/xfs/debug/writethrough
 mkfs.xfs -q -f "$@" "$WT_DEV"
 mount -t xfs "$WT_DEV" "$WT_MNT"
 
