@@ -556,6 +556,7 @@ static void iomap_writethrough_add(struct iomap_writethrough *wt,
 	unsigned int i;
 
 	task_io_account_write(end - start);
+	wpc->nr_vecs = folio_batch_count(fbatch);
 	for (i = 0; i < folio_batch_count(fbatch); i++) {
 		struct folio *folio = fbatch->folios[i];
 		loff_t next = min(end, folio_next_pos(folio));
