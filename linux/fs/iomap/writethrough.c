@@ -108,9 +108,14 @@ static void iomap_writethrough_queue_sync(struct iomap_writethrough *wt)
  *
  * A synchronous @wt lives on the stack of the submitter and is gone once that
  * has been woken.
+ *
+ * Two errors mean something else to the caller when a write returns them: that
+ * it should be tried again, or that it never can be done.
  */
 void iomap_writethrough_ioend_done(struct iomap_writethrough *wt, int error)
 {
+	if (error == -EAGAIN || error == -EOPNOTSUPP)
+		error = -EIO;
 	if (error)
 		iomap_writethrough_set_error(wt, error);
 	if (!atomic_dec_and_test(&wt->ref))
@@ -173,6 +178,9 @@ static int iomap_writethrough_settle_folio(struct iomap_iter *iter,
 			return -EAGAIN;
 		folio_wait_writeback(folio);
 	}
+	/* the walk of its mappings may have to wait for an mmap() */
+	if ((iter->flags & IOMAP_NOWAIT) && folio_mapped(folio))
+		return -EAGAIN;
 	if (folio_mkclean(folio))
 		folio_mark_dirty(folio);
 	return 0;
@@ -181,7 +189,8 @@ static int iomap_writethrough_settle_folio(struct iomap_iter *iter,
 /*
  * A folio that is to be dropped when its writeback ends is not if that finds it
  * locked.  All of the batch are until the last has been added, while the first
- * of two ioends may have been submitted and completed already.
+ * of two ioends may have been submitted and completed already: then it is up to
+ * us.  If writeback goes on it is not, and we must not hold the lock once more.
  */
 static void iomap_writethrough_unlock(struct folio_batch *fbatch,
 		unsigned int first)
@@ -190,7 +199,8 @@ static void iomap_writethrough_unlock(struct folio_batch *fbatch,
 		struct folio *folio = fbatch->folios[--fbatch->nr];
 
 		folio_unlock(folio);
-		folio_end_dropbehind(folio);
+		if (!folio_test_writeback(folio))
+			folio_end_dropbehind(folio);
 		folio_put(folio);
 	}
 }
@@ -416,11 +426,10 @@ static bool iomap_writethrough_folio_dirty(struct inode *inode,
  * folio stay dirty, and the folio with them: it keeps the TOWRITE tag by which
  * an fsync that runs right now is going to find them.
  *
- * Whoever removes the last mapping of a folio dirties it without holding its
- * lock, block bits first.  Hence the bits are looked at again after PG_dirty
- * has been cleared:
+ * Whoever has pinned a folio may dirty it without holding its lock, block bits
+ * first.  Hence the bits are looked at again after PG_dirty has been cleared:
  *
- *	write-through			zap
+ *	write-through			folio_mark_dirty()
  *
  *	no dirty block left
  *					set the dirty bits
@@ -713,9 +722,11 @@ static size_t iomap_writethrough_shrink(size_t bytes, size_t hint)
  * The caller holds the inode lock shared, or exclusive: the file cannot shrink
  * and no extent that is allocated goes away.
  *
- * Returns 0 if all was submitted; -EAGAIN if the file system has to allocate,
- * or if that would block and IOCB_NOWAIT is set; or another error.  In any case
- * the position of the iocb and @from tell how far it came.
+ * Returns 0 if all was submitted; -EAGAIN if the rest is a case for
+ * iomap_writethrough_allocate(), because the file system has to allocate or
+ * because the copy has stopped inside a block, or if it would block and
+ * IOCB_NOWAIT is set; or another error.  In any case the position of the iocb
+ * and @from tell how far it came.
  */
 int iomap_writethrough_overwrite(struct iomap_writethrough *wt,
 		struct iov_iter *from, struct iomap_writepage_ctx *wpc)
@@ -927,8 +938,8 @@ ssize_t iomap_writethrough_end(struct iomap_writethrough *wt, int error)
 {
 	struct inode *inode = file_inode(wt->iocb->ki_filp);
 	const unsigned int flags = wt->flags;	/* settled by now */
-	loff_t pos = wt->iocb->ki_pos;
 	size_t size = wt->size;
+	loff_t pos = wt->iocb->ki_pos - size;
 
 	if (error)
 		trace_iomap_writethrough_error(inode, pos, size, error);

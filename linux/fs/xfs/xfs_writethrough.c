@@ -12,6 +12,8 @@
 #include "xfs_inode.h"
 #include "xfs_trans.h"
 #include "xfs_inode_item.h"
+#include "xfs_log.h"
+#include "xfs_log_priv.h"
 #include "xfs_iomap.h"
 #include "xfs_trace.h"
 #include "xfs_bmap.h"
@@ -59,6 +61,9 @@ xfs_writethrough_all_real(
  *	acknowledged			commit, unlock
  *
  *	power fails, and the log has not been written
+ *
+ * A commit that fails leaves no note, and a checkpoint that is aborted takes it
+ * back, but only after the log has been shut down.
  */
 static void
 xfs_writethrough_check_durable(
@@ -67,10 +72,17 @@ xfs_writethrough_check_durable(
 {
 	struct xfs_inode		*ip = XFS_I(wpc->inode);
 	struct xfs_inode_log_item	*iip = ip->i_itemp;
+	bool				dirty = end > ip->i_disk_size;
 
 	xfs_assert_ilocked(ip, XFS_ILOCK_SHARED | XFS_ILOCK_EXCL);
 
-	if (end > ip->i_disk_size || (iip && READ_ONCE(iip->ili_datasync_seq)))
+	if (iip) {
+		spin_lock(&iip->ili_lock);
+		if (iip->ili_datasync_seq)
+			dirty = true;
+		spin_unlock(&iip->ili_lock);
+	}
+	if (dirty || xlog_is_shutdown(ip->i_mount->m_log))
 		wpc->iomap.flags |= IOMAP_F_DIRTY;
 }
 
@@ -105,6 +117,10 @@ xfs_writethrough_map_overwrite(
 
 	if (xfs_is_shutdown(mp))
 		return -EIO;
+	/*
+	 * What has been found out about the mapping was for all the rest of the
+	 * write, and holds: no extent goes away, and the file does not shrink.
+	 */
 	if (!xfs_is_cow_inode(ip) && xfs_imap_valid(wpc, ip, offset))
 		return 0;
 
@@ -161,6 +177,7 @@ xfs_writethrough_map(
 	if (error)
 		return error;
 
+	/* a mapping that could be used again says nothing about this range */
 	xfs_ilock(ip, XFS_ILOCK_SHARED);
 	xfs_writethrough_check_durable(wpc,
 			min_t(loff_t, offset + len, i_size_read(wpc->inode)));
