@@ -5,6 +5,7 @@
  * through. Each time a count or an error, exactly that much of the file
  * changed, on the device too, nothing dirty, and nothing left locked.
  *
+ * Mutant: 069-allocation-not-checked
  * lab: --disk 600M --timeout 180
  */
 #include "wt.h"
