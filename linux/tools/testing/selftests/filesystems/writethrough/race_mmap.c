@@ -4,6 +4,7 @@
  * msync. Once all is done the device has what the cache has. (One CPU in
  * User-Mode Linux: see mmap_store.c.)
  *
+ * Mutant: 012-whole-folio-cleaned
  * lab: --disk 600M
  * lab-um: --cpus 1
  * blocks: 1024
