@@ -17,13 +17,16 @@ demo: kernel programs ## see what the flag does
 	@tools/demo.sh
 
 test: kernel programs ## run the tests
-	@tests/run
+	@[ $(ARCH) != um ] || lab/kernel --arch x86_64 --release >/dev/null
+	@tests/run $(kernel_options)
 
 mutants: kernel programs ## plant bugs, and see the tests find them
 	@tests/mutants.sh $(MUTANTS)
 
 soak: kernel programs ## run the tests that go by chance for HOURS=N (0.5 will do, too)
 	@tests/soak --hours $(or $(HOURS),1) $(kernel_options)
+bench: ## measure how fast it is: P=P1,P4 for these points only
+	@bench/run $(P)
 
 check: ## checkpatch, sparse, compiler warnings, shellcheck
 	@lab/check
@@ -58,4 +61,4 @@ clean: ## remove what was built, keep the source tree
 distclean: ## remove build/ whole
 	@lab/clean all
 
-.PHONY: help demo test mutants soak check check-series tree kernel programs shell run refresh series clean distclean
+.PHONY: help demo test mutants soak check check-series tree kernel programs shell run refresh series clean distclean bench

@@ -1,0 +1,636 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * wtbench: one point of the benchmark. Processes overwrite (or read) blocks of
+ * files at random for a time, in one of the ways that there are to get data to
+ * the device, and one line of JSON tells how many they did.
+ *
+ * Files are made anew for each run, every block written once. For direct modes
+ * no page of them may be cached, for the others all are, in folios of one page
+ * or as large as they get.
+ */
+/* libs: -luring -laio */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <libaio.h>
+#include <liburing.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "wt.h"
+
+/* Provisional; `make bench` looks at the marker before it uses this. */
+#ifndef RWF_WRITETHROUGH
+#define RWF_WRITETHROUGH	0x00000200
+#endif
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define MAX_JOBS	64
+#define MAX_DEPTH	1024
+#define BUCKETS		1024
+
+enum after {
+	NOTHING,
+	FDATASYNC,
+	SYNC_RANGE,
+};
+
+static const struct mode {
+	const char	*name;
+	int		flags;		/* of the call */
+	bool		direct;
+	bool		reads;
+	enum after	after;		/* each write */
+} modes[] = {
+	{ .name = "buffered" },
+	{ .name = "buffered-fdatasync", .after = FDATASYNC },
+	{ .name = "buffered-range", .after = SYNC_RANGE },
+	{ .name = "dsync", .flags = RWF_DSYNC },
+	{ .name = "dontcache", .flags = WT_RWF_DONTCACHE },
+	{ .name = "direct", .direct = true },
+	{ .name = "direct-dsync", .flags = RWF_DSYNC, .direct = true },
+	{ .name = "writethrough", .flags = RWF_WRITETHROUGH },
+	{ .name = "writethrough-dsync", .flags = RWF_WRITETHROUGH | RWF_DSYNC },
+	{ .name = "read", .reads = true },
+	{ .name = "direct-read", .direct = true, .reads = true },
+};
+
+static struct options {
+	const char	*dir;
+	const char	*engine;
+	const struct mode *mode;
+	unsigned int	depth;
+	unsigned int	block;
+	unsigned int	jobs;
+	bool		shared_file;
+	bool		sequential;
+	bool		large;		/* folios */
+	bool		copy;		/* one memcpy() of a block each, too */
+	off_t		size;		/* of the part of a job */
+	double		seconds;
+	unsigned long	ops;		/* instead, so many of each job */
+} opt = {
+	.dir	= ".",
+	.engine	= "pvsync2",
+	.depth	= 1,
+	.block	= 4096,
+	.jobs	= 1,
+	.size	= 32 << 20,
+	.seconds = 10,
+};
+
+/* What the processes share. Latencies: each power of two in 16 parts. */
+static struct shared {
+	unsigned int	ready;
+	unsigned int	go;
+	struct {
+		unsigned long	ops;
+		uint64_t	begin;
+		uint64_t	end;
+		unsigned long	latency[BUCKETS];
+	} job[MAX_JOBS];
+} *shared;
+
+/* One of those that a process keeps in flight. */
+struct slot {
+	void		*buffer;
+	struct iovec	iov;
+	struct iocb	iocb;
+	uint64_t	start;
+};
+
+static struct job {
+	unsigned int	nr;
+	int		fd;
+	off_t		size;
+	off_t		next;
+	uint64_t	seed;
+	struct slot	slots[MAX_DEPTH];
+	uint64_t	begin;
+	uint64_t	end;
+	unsigned long	started;
+} me;
+
+static void fail(const char *what, int error)
+{
+	fprintf(stderr, "wtbench: %s: %s\n", what, strerror(error));
+	exit(1);
+}
+
+static uint64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+static unsigned int bucket(uint64_t ns)
+{
+	unsigned int shift = 0;
+
+	while (ns >> shift >= 32)
+		shift++;
+	return shift * 16 + (ns >> shift);
+}
+
+static uint64_t bucket_value(unsigned int n)
+{
+	return n < 32 ? n : (uint64_t)(n % 16 + 16) << (n / 16 - 1);
+}
+
+/* ------------------------------------------------------------------ files */
+
+static int open_file(unsigned int nr, int flags)
+{
+	char path[4096];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/bench.%u", opt.dir, nr);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | flags, 0644);
+	if (fd < 0)
+		fail(path, errno);
+	return fd;
+}
+
+static unsigned long cached_pages(int fd)
+{
+	struct { uint64_t off, len; } range = { 0, 0 };
+	struct wt_cachestat stat;
+
+	if (syscall(WT_SYS_CACHESTAT, fd, &range, &stat, 0))
+		fail("cachestat", errno);
+	return stat.nr_cache;
+}
+
+/* Every block written, on the device, and cached as the mode wants it. */
+static void make_file(unsigned int nr, off_t size)
+{
+	int fd = open_file(nr, O_TRUNC);
+	size_t step = opt.mode->direct || opt.large ? 2 << 20 : 4096;
+	char *buffer;
+	off_t pos;
+
+	buffer = mmap(NULL, step, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (buffer == MAP_FAILED)
+		fail("no memory", errno);
+	memset(buffer, 0x5a, step);
+	for (pos = 0; pos < size; pos += step)
+		if (pwrite(fd, buffer, step, pos) != (ssize_t)step)
+			fail("cannot fill a file", errno);
+	if (fsync(fd))
+		fail("fsync", errno);
+	if (opt.mode->direct) {
+		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+		if (cached_pages(fd))
+			fail("pages are cached", EBUSY);
+	}
+	munmap(buffer, step);
+	close(fd);
+}
+
+static void check_file(unsigned int nr)
+{
+	int fd = open_file(nr, 0);
+
+	if (opt.mode->direct && cached_pages(fd))
+		fail("pages of a direct file have been cached", EBUSY);
+	close(fd);
+}
+
+/* -------------------------------------------------------------- processes */
+
+static off_t next_offset(void)
+{
+	off_t off;
+
+	if (opt.sequential) {
+		off = me.next;
+		me.next = (me.next + opt.block) % me.size;
+		return off;
+	}
+	me.seed = me.seed * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (me.seed >> 33) % (me.size / opt.block) * opt.block;
+}
+
+static bool time_is_up(void)
+{
+	if (opt.ops)
+		return me.started >= opt.ops;
+	return now() >= me.end;
+}
+
+static void account(struct slot *slot, ssize_t result, uint64_t time)
+{
+	unsigned int n;
+
+	if (result != opt.block)
+		fail("a block", result < 0 ? -result : EIO);
+	n = bucket(time - slot->start);
+	shared->job[me.nr].latency[n < BUCKETS ? n : BUCKETS - 1]++;
+	shared->job[me.nr].ops++;
+}
+
+static void one_sync(struct slot *slot, off_t off)
+{
+	const struct mode *mode = opt.mode;
+	ssize_t ret;
+
+	slot->iov.iov_len = opt.block;
+	if (mode->reads)
+		ret = preadv2(me.fd, &slot->iov, 1, off, mode->flags);
+	else
+		ret = pwritev2(me.fd, &slot->iov, 1, off, mode->flags);
+	if (ret == opt.block && mode->after == FDATASYNC && fdatasync(me.fd))
+		ret = -1;
+	if (ret == opt.block && mode->after == SYNC_RANGE &&
+	    sync_file_range(me.fd, off, opt.block,
+			    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+			    SYNC_FILE_RANGE_WAIT_AFTER))
+		ret = -1;
+	account(slot, ret < 0 ? -errno : ret, now());
+}
+
+static void run_sync(void)
+{
+	struct slot *slot = &me.slots[0];
+
+	do {
+		slot->start = now();
+		me.started++;
+		one_sync(slot, next_offset());
+	} while (!time_is_up());
+}
+
+/*
+ * Nothing is asked but the work itself: for counting instructions. One clock
+ * reading at each end.
+ */
+static void run_bare(void)
+{
+	const struct mode *mode = opt.mode;
+	struct slot *slot = &me.slots[0];
+	char *copy = (char *)slot->buffer + opt.block;
+	unsigned long i;
+	ssize_t ret;
+
+	for (i = 0; i < opt.ops; i++) {
+		off_t off = next_offset();
+
+		if (opt.copy) {
+			memcpy(copy, slot->buffer, opt.block);
+			__asm__ volatile("" : : "r"(copy) : "memory");
+		}
+		if (mode->reads)
+			ret = preadv2(me.fd, &slot->iov, 1, off, mode->flags);
+		else
+			ret = pwritev2(me.fd, &slot->iov, 1, off, mode->flags);
+		if (ret != opt.block)
+			fail("a block", ret < 0 ? errno : EIO);
+	}
+	shared->job[me.nr].ops = opt.ops;
+}
+
+static void uring_prepare(struct io_uring *ring, struct slot *slot)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+	off_t off = next_offset();
+
+	if (opt.mode->reads)
+		io_uring_prep_read(sqe, me.fd, slot->buffer, opt.block, off);
+	else
+		io_uring_prep_write(sqe, me.fd, slot->buffer, opt.block, off);
+	sqe->rw_flags = opt.mode->flags;
+	io_uring_sqe_set_data(sqe, slot);
+	slot->start = now();
+	me.started++;
+}
+
+static void run_uring(void)
+{
+	struct io_uring_cqe *cqes[MAX_DEPTH];
+	unsigned int i, n, flying = 0;
+	struct io_uring ring;
+	bool end = false;
+	int ret;
+
+	ret = io_uring_queue_init(opt.depth, &ring, 0);
+	if (ret)
+		fail("io_uring", -ret);
+	for (i = 0; i < opt.depth; i++, flying++)
+		uring_prepare(&ring, &me.slots[i]);
+	while (flying) {
+		uint64_t time;
+
+		ret = io_uring_submit_and_wait(&ring, 1);
+		if (ret < 0 && ret != -EINTR)
+			fail("io_uring_enter", -ret);
+		n = io_uring_peek_batch_cqe(&ring, cqes, MAX_DEPTH);
+		time = now();
+		end = end || time_is_up();
+		for (i = 0; i < n; i++) {
+			struct slot *slot = io_uring_cqe_get_data(cqes[i]);
+
+			account(slot, cqes[i]->res, time);
+			if (end)
+				flying--;
+			else
+				uring_prepare(&ring, slot);
+		}
+		io_uring_cq_advance(&ring, n);
+	}
+	io_uring_queue_exit(&ring);
+}
+
+static struct iocb *aio_prepare(struct slot *slot)
+{
+	off_t off = next_offset();
+
+	if (opt.mode->reads)
+		io_prep_pread(&slot->iocb, me.fd, slot->buffer, opt.block, off);
+	else
+		io_prep_pwrite(&slot->iocb, me.fd, slot->buffer, opt.block,
+			       off);
+	slot->iocb.aio_rw_flags = opt.mode->flags;
+	slot->iocb.data = slot;
+	slot->start = now();
+	me.started++;
+	return &slot->iocb;
+}
+
+static void run_aio(void)
+{
+	struct iocb *batch[MAX_DEPTH];
+	struct io_event events[MAX_DEPTH];
+	unsigned int nr = 0, flying = 0;
+	io_context_t context = 0;
+	bool end = false;
+	int ret, i;
+
+	ret = io_setup(opt.depth, &context);
+	if (ret)
+		fail("io_setup", -ret);
+	while (nr < opt.depth) {
+		batch[nr] = aio_prepare(&me.slots[nr]);
+		nr++;
+	}
+	do {
+		uint64_t time;
+
+		if (nr) {
+			ret = io_submit(context, nr, batch);
+			if (ret != (int)nr)
+				fail("io_submit", ret < 0 ? -ret : EAGAIN);
+			flying += nr;
+		}
+		ret = io_getevents(context, 1, MAX_DEPTH, events, NULL);
+		if (ret < 0)
+			fail("io_getevents", -ret);
+		time = now();
+		end = end || time_is_up();
+		flying -= ret;
+		nr = 0;
+		for (i = 0; i < ret; i++) {
+			struct slot *slot = events[i].data;
+
+			account(slot, (long)events[i].res, time);
+			if (!end)
+				batch[nr++] = aio_prepare(slot);
+		}
+	} while (flying || nr);
+	io_destroy(context);
+}
+
+static void work(unsigned int nr)
+{
+	size_t room = (size_t)opt.block * 2;
+	unsigned int i;
+
+	me.nr = nr;
+	me.seed = 0x9e3779b97f4a7c15ULL * (nr + 1);
+	me.size = opt.size * (opt.shared_file ? opt.jobs : 1);
+	me.next = opt.shared_file ? nr * opt.size : 0;
+	me.fd = open_file(opt.shared_file ? 0 : nr,
+			  opt.mode->direct ? O_DIRECT : 0);
+	for (i = 0; i < opt.depth; i++) {
+		char *p = mmap(NULL, room, PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (p == MAP_FAILED)
+			fail("no memory", errno);
+		memset(p, 'a' + (i + nr) % 26, room);
+		me.slots[i].buffer = p;
+		me.slots[i].iov = (struct iovec) { p, opt.block };
+	}
+
+	__atomic_add_fetch(&shared->ready, 1, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&shared->go, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	me.begin = now();
+	me.end = me.begin + (uint64_t)(opt.seconds * 1e9);
+	if (!strcmp(opt.engine, "bare"))
+		run_bare();
+	else if (!strcmp(opt.engine, "pvsync2"))
+		run_sync();
+	else if (!strcmp(opt.engine, "io_uring"))
+		run_uring();
+	else
+		run_aio();
+	shared->job[nr].begin = me.begin;
+	shared->job[nr].end = now();
+}
+
+static void run_jobs(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < opt.jobs; i++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			fail("fork", errno);
+		if (!pid) {
+			work(i);
+			exit(0);
+		}
+	}
+	while (__atomic_load_n(&shared->ready, __ATOMIC_ACQUIRE) < opt.jobs)
+		usleep(1000);
+	__atomic_store_n(&shared->go, 1, __ATOMIC_RELEASE);
+	for (i = 0; i < opt.jobs; i++) {
+		int status;
+
+		if (wait(&status) < 0 || !WIFEXITED(status) ||
+		    WEXITSTATUS(status))
+			exit(1);
+	}
+}
+
+static uint64_t percentile(double part)
+{
+	unsigned long total = 0, seen = 0;
+	unsigned int i, n;
+
+	for (i = 0; i < opt.jobs; i++)
+		for (n = 0; n < BUCKETS; n++)
+			total += shared->job[i].latency[n];
+	for (n = 0; n < BUCKETS; n++) {
+		for (i = 0; i < opt.jobs; i++)
+			seen += shared->job[i].latency[n];
+		if (total && seen >= total * part)
+			return bucket_value(n);
+	}
+	return 0;
+}
+
+static void report(void)
+{
+	double iops = 0, ns = 0;
+	unsigned long ops = 0;
+	unsigned int i;
+
+	for (i = 0; i < opt.jobs; i++) {
+		double time = shared->job[i].end - shared->job[i].begin;
+
+		ops += shared->job[i].ops;
+		iops += shared->job[i].ops / time * 1e9;
+		ns += time;
+	}
+	printf("{\"mode\":\"%s\",\"engine\":\"%s\",\"depth\":%u,\"block\":%u,",
+	       opt.mode->name, opt.engine, opt.depth, opt.block);
+	printf("\"jobs\":%u,\"shared\":%s,\"folios\":\"%s\",", opt.jobs,
+	       opt.shared_file ? "true" : "false",
+	       opt.mode->direct ? "none" : opt.large ? "large" : "small");
+	printf("\"ops\":%lu,\"ns_per_op\":%.1f,\"iops\":%.1f,", ops, ns / ops,
+	       iops);
+	printf("\"p50_ns\":%llu,\"p99_ns\":%llu,\"p999_ns\":%llu}\n",
+	       (unsigned long long)percentile(0.5),
+	       (unsigned long long)percentile(0.99),
+	       (unsigned long long)percentile(0.999));
+}
+
+static void usage(void)
+{
+	unsigned int i;
+
+	fprintf(stderr,
+		"usage: wtbench --dir DIR --mode MODE [OPTION...]\n"
+		"  --engine pvsync2|io_uring|libaio, or bare: --ops calls, not timed singly\n"
+		"  --depth N, --block BYTES, --jobs N processes, --size MIB of each\n"
+		"  --shared     one file for all jobs\n"
+		"  --seq        one block after the other, not at random\n"
+		"  --large      large folios, where the file system has them\n"
+		"  --copy       (bare) copy the block in memory as well\n"
+		"  --seconds S, or --ops N of each job\n"
+		"modes:");
+	for (i = 0; i < ARRAY_SIZE(modes); i++)
+		fprintf(stderr, " %s", modes[i].name);
+	fprintf(stderr, "\n");
+	exit(2);
+}
+
+static void parse(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "dir", 1, NULL, 'd' },	{ "mode", 1, NULL, 'm' },
+		{ "engine", 1, NULL, 'e' },	{ "depth", 1, NULL, 'q' },
+		{ "block", 1, NULL, 'b' },	{ "jobs", 1, NULL, 'j' },
+		{ "size", 1, NULL, 's' },	{ "shared", 0, NULL, 'S' },
+		{ "seq", 0, NULL, 'r' },	{ "large", 0, NULL, 'l' },
+		{ "copy", 0, NULL, 'c' },	{ "seconds", 1, NULL, 't' },
+		{ "ops", 1, NULL, 'n' },	{ }
+	};
+	unsigned int i;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		switch (c) {
+		case 'd':
+			opt.dir = optarg;
+			break;
+		case 'm':
+			for (i = 0; i < ARRAY_SIZE(modes); i++)
+				if (!strcmp(optarg, modes[i].name))
+					opt.mode = &modes[i];
+			break;
+		case 'e':
+			opt.engine = optarg;
+			break;
+		case 'q':
+			opt.depth = atoi(optarg);
+			break;
+		case 'b':
+			opt.block = atoi(optarg);
+			break;
+		case 'j':
+			opt.jobs = atoi(optarg);
+			break;
+		case 's':
+			opt.size = (off_t)atoi(optarg) << 20;
+			break;
+		case 'S':
+			opt.shared_file = true;
+			break;
+		case 'r':
+			opt.sequential = true;
+			break;
+		case 'l':
+			opt.large = true;
+			break;
+		case 'c':
+			opt.copy = true;
+			break;
+		case 't':
+			opt.seconds = atof(optarg);
+			break;
+		case 'n':
+			opt.ops = strtoul(optarg, NULL, 0);
+			break;
+		default:
+			usage();
+		}
+	}
+	if (!opt.mode || optind != argc || !opt.depth ||
+	    opt.depth > MAX_DEPTH || !opt.jobs || opt.jobs > MAX_JOBS ||
+	    !opt.block || opt.size < opt.block)
+		usage();
+	if (strcmp(opt.engine, "pvsync2") && strcmp(opt.engine, "io_uring") &&
+	    strcmp(opt.engine, "libaio") &&
+	    (strcmp(opt.engine, "bare") || !opt.ops))
+		usage();
+	if (opt.mode->after &&
+	    (!strcmp(opt.engine, "io_uring") || !strcmp(opt.engine, "libaio")))
+		usage();
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int files, i;
+
+	parse(argc, argv);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		fail("no memory", errno);
+	files = opt.shared_file ? 1 : opt.jobs;
+	for (i = 0; i < files; i++)
+		make_file(i, opt.size * (opt.shared_file ? opt.jobs : 1));
+	run_jobs();
+	for (i = 0; i < files; i++)
+		check_file(i);
+	report();
+	return 0;
+}
