@@ -15,6 +15,7 @@
 #include <linux/dm-ioctl.h>
 #include <linux/dqblk_xfs.h>
 #include <linux/fiemap.h>
+#include <linux/kernel-page-flags.h>
 #include <sys/mount.h>
 #include <sys/quota.h>
 #include <sys/statvfs.h>
@@ -1058,6 +1059,83 @@ void __wt_expect_clean(const char *file, int line, int fd, off_t off,
 			  "pages of %lld+%zu: %lu of %lu cached, %lu dirty, %lu under writeback",
 			  (long long)off, len, cache.cached, pages, cache.dirty,
 			  cache.writeback);
+}
+
+#define WT_KPF_REACH	1024		/* more pages than a folio has */
+
+static uint64_t wt_pfn(int fd, off_t off)
+{
+	volatile char *map = mmap(NULL, wt_psize, PROT_READ, MAP_SHARED, fd,
+				  off);
+	int pagemap = wt_sys(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+	uint64_t entry = 0;
+
+	wt_check(map != MAP_FAILED, "mmap: %s", strerror(errno));
+	(void)*map;
+	wt_check(pread(pagemap, &entry, 8, (uintptr_t)map / wt_psize * 8) == 8,
+		 "pagemap: %s", strerror(errno));
+	close(pagemap);
+	munmap((void *)map, wt_psize);
+	wt_check(entry >> 63, "position %lld is not in memory", (long long)off);
+	return entry & ((1ULL << 55) - 1);
+}
+
+/**
+ * wt_folio - the folio that caches a page of a file
+ * @start: set to the position it begins at, unless NULL
+ * Return: its size in bytes
+ */
+size_t wt_folio(int fd, off_t off, off_t *start)
+{
+	int kpageflags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	uint64_t flags[WT_KPF_REACH];
+	uint64_t pfn, head, first;
+	unsigned int i;
+	ssize_t got;
+
+	if (kpageflags < 0)
+		wt_skip("no /proc/kpageflags");
+	off = off / wt_psize * wt_psize;
+	pfn = wt_pfn(fd, off);
+	/* Folios are aligned to their size, in memory too. */
+	first = pfn & ~(WT_KPF_REACH / 2ULL - 1);
+	got = pread(kpageflags, flags, sizeof(flags), first * 8) / 8;
+	close(kpageflags);
+	wt_check(got > (ssize_t)(pfn - first), "kpageflags: %s",
+		 strerror(errno));
+	for (head = pfn - first; head && flags[head] >> KPF_COMPOUND_TAIL & 1; head--)
+		;
+	for (i = head + 1; i < got && flags[i] >> KPF_COMPOUND_TAIL & 1; i++)
+		;
+	if (start)
+		*start = off - (off_t)(pfn - first - head) * wt_psize;
+	return (size_t)(i - head) * wt_psize;
+}
+
+/**
+ * wt_need_large_folios - skip the test on a kernel that has none
+ */
+void wt_need_large_folios(void)
+{
+	if (access("/sys/kernel/mm/transparent_hugepage", F_OK))
+		wt_skip("this kernel has no large folios");
+}
+
+/* Fail unless the range is in folios of at least @size bytes. */
+void __wt_expect_folios(const char *file, int line, int fd, off_t off,
+			size_t len, size_t size)
+{
+	off_t pos = off, start;
+
+	while (pos < off + (off_t)len) {
+		size_t found = wt_folio(fd, pos, &start);
+
+		if (found < size)
+			__wt_fail(file, line,
+				  "position %lld is in a folio of %zu bytes, not of %zu",
+				  (long long)pos, found, size);
+		pos = start + found;
+	}
 }
 
 /* -------------------------------------------------------------- writes */

@@ -185,6 +185,8 @@ void __wt_expect_clean(const char *file, int line, int fd, off_t off,
 		       size_t len);
 void __wt_expect_words(const char *file, int line, int fd, off_t off,
 		       size_t len, unsigned int max_gen, off_t stride);
+void __wt_expect_folios(const char *file, int line, int fd, off_t off,
+			size_t len, size_t size);
 
 #define wt_expect_buf(...)	__wt_expect_buf(__FILE__, __LINE__, __VA_ARGS__)
 #define wt_expect_file(...)	__wt_expect_file(__FILE__, __LINE__, __VA_ARGS__)
@@ -200,12 +202,16 @@ void __wt_expect_words(const char *file, int line, int fd, off_t off,
 		wt_expect_file(fd, off, len, gen);		\
 	} while (0)
 
+#define wt_expect_folios(...)	__wt_expect_folios(__FILE__, __LINE__, __VA_ARGS__)
+
 bool wt_disk_has(int fd, off_t off, size_t len, unsigned int gen);
 void wt_raw_read(int fd, void *buf, off_t off, size_t len);
 enum wt_backing wt_backing(int fd, off_t off);
 unsigned int wt_extents(int fd);
 off_t wt_physical(int fd, off_t off, bool *shared);
 struct wt_cache wt_cache(int fd, off_t off, size_t len);
+size_t wt_folio(int fd, off_t off, off_t *start);
+void wt_need_large_folios(void);
 
 /* Writes. */
 bool wt_usable(enum wt_mode mode);
