@@ -7,7 +7,9 @@
 # each of them names find it, all of them. A patch says in its text
 #
 #	Caught-by: TEST [TEST...]
+#	Arch: x86_64
 #
+# (the latter if User-Mode Linux cannot show it: the release kernel then)
 # and changes files of ours (a/linux/fs/...) or of the patched kernel
 # (a/build/linux/...). It goes to a copy of the tree, built apart: what is being
 # edited, and the kernel that `make test` uses, stay as they are. The copy has
@@ -20,7 +22,6 @@ exec </dev/null
 
 MUTANTS=$BUILD/mutants
 COPY=$MUTANTS/linux
-O=$MUTANTS/uml-debug
 LOGS=$BUILD/logs/mutants
 list='' patterns=()
 while [ $# -gt 0 ]; do
@@ -50,6 +51,7 @@ for file in "$ROOT"/tests/mutants/*.patch; do
 done
 [ "${#patches[@]}" -gt 0 ] || die "no mutant of that name under tests/mutants"
 
+arch_of() { sed -n 's/^Arch: //p' "$1" | grep . || echo um; }
 tests_of() { sed -n 's/^Caught-by: //p' "$1" | paste -sd ' '; }
 
 if [ -n "$list" ]; then
@@ -114,22 +116,46 @@ if command -v ccache >/dev/null; then
 	export CCACHE_BASEDIR=$MUTANTS CCACHE_NOHASHDIR=1
 fi
 
+# choose ARCH: which kernel the next mutant is planted in
+choose() {
+	case $1 in
+	x86_64)	arch=x86_64 O=$MUTANTS/x86_64 target=bzImage image=arch/x86/boot/bzImage options=(--release) ;;
+	*)	arch=um O=$MUTANTS/uml-debug target=linux image=linux options=() ;;
+	esac
+}
+
 build() {
-	make -C "$COPY" "O=$O" ARCH=um "CC=$cc" "HOSTCC=$cc" LOCALVERSION= -j"$(nproc)" linux \
+	make -C "$COPY" "O=$O" "ARCH=$arch" "CC=$cc" "HOSTCC=$cc" RUSTC=false LOCALVERSION= -j"$(nproc)" $target \
 		>"$LOGS/$1.build" 2>&1
 }
 
-"$ROOT/lab/kernel" >/dev/null
+# prepare ARCH: a build of the copy without a mutant
+prepare() {
+	local config
+	choose "$1"
+	"$ROOT/lab/kernel" --arch $arch "${options[@]}" >/dev/null
+	config=$BUILD/${O##*/}/.config
+	mkdir -p "$O"
+	cmp -s "$config" "$O/.config" || cp "$config" "$O/.config"
+	say "building the copy for $arch ($(elapsed))"
+	build none || {
+		tail -n 20 "$LOGS/none.build" >&2
+		die "the copy does not build without a mutant: $LOGS/none.build"
+	}
+}
+
+"$ROOT/lab/tree"
 "$ROOT/lab/programs"
 lock mutants
-mkdir -p "$MUTANTS" "$LOGS" "$O"
+mkdir -p "$MUTANTS" "$LOGS"
 copy_tree
-cmp -s "$BUILD/uml-debug/.config" "$O/.config" || cp "$BUILD/uml-debug/.config" "$O/.config"
-say "building the copy ($(elapsed))"
-build none || {
-	tail -n 20 "$LOGS/none.build" >&2
-	die "the copy does not build without a mutant: $LOGS/none.build"
-}
+for wanted in um x86_64; do
+	for file in "${patches[@]}"; do
+		[ "$(arch_of "$file")" = "$wanted" ] || continue
+		prepare $wanted
+		break
+	done
+done
 
 caught=0 missed=0
 for file in "${patches[@]}"; do
@@ -138,6 +164,7 @@ for file in "${patches[@]}"; do
 	start=$SECONDS
 	found=''
 	refresh
+	choose "$(arch_of "$file")"
 	read -ra tests <<<"$(tests_of "$file")"
 	if [ "${#tests[@]}" = 0 ]; then
 		why='names no test'
@@ -148,7 +175,7 @@ for file in "${patches[@]}"; do
 	else
 		log=$LOGS/$name.log
 		"$ROOT/tests/run" --no-specials --no-build --logs "$LOGS/$name" \
-			--kernel "$O/linux" "${tests[@]}" >"$log" 2>&1 || :
+			--arch $arch "${options[@]}" --kernel "$O/$image" "${tests[@]}" >"$log" 2>&1 || :
 		blind=()
 		for test in "${tests[@]}"; do
 			# Skipped is not caught. The lab fails when the kernel dies
