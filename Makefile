@@ -61,4 +61,4 @@ clean: ## remove what was built, keep the source tree
 distclean: ## remove build/ whole
 	@lab/clean all
 
-.PHONY: help demo test mutants soak check check-series tree kernel programs shell run refresh series clean distclean bench
+.PHONY: $(shell awk -F: '/^[a-z-]*:.*\#\# / { print $$1 }' Makefile)
