@@ -28,6 +28,9 @@ soak: kernel programs ## run the tests that go by chance for HOURS=N (0.5 will d
 bench: ## measure how fast it is: P=P1,P4 for these points only
 	@bench/run $(P)
 
+docs: ## write the parts of the documentation that are made from something else
+	@lab/docs
+
 check: ## checkpatch, sparse, compiler warnings, shellcheck
 	@lab/check
 
