@@ -64,4 +64,4 @@ clean: ## remove what was built, keep the source tree
 distclean: ## remove build/ whole
 	@lab/clean all
 
-.PHONY: $(shell awk -F: '/^[a-z-]*:.*\#\# / { print $$1 }' Makefile)
+.PHONY: $(shell awk -F: '/^[a-z][a-z0-9_-]*:/ { print $$1 }' Makefile)
