@@ -55,26 +55,26 @@ hooks_hash() {
 
 # commit_lab PARENT: prints a commit with the lab's own patches and files on top.
 # Dates and names are its parent's: the same files give the same commit.
-commit_lab() (
-	local parent=$1 file
+commit_lab() {
+	local parent=$1 file blob
+	local -x GIT_INDEX_FILE
 	GIT_INDEX_FILE=$(mktemp -u "$BUILD/.lab.XXXXXX")
-	export GIT_INDEX_FILE
-	trap 'rm -f "$GIT_INDEX_FILE"' EXIT
 	git_tree read-tree "$parent"
-	lab_files | while IFS= read -r file; do
+	for file in $(lab_files); do
 		case $file in
 		patches/*)
-			git_tree apply --cached --whitespace=nowarn "$ROOT/lab/$file" ||
-				die "lab/$file does not apply" ;;
+			git_tree apply --cached --whitespace=nowarn "$ROOT/lab/$file" || die "lab/$file does not apply" ;;
 		linux/*)
-			git_tree update-index --add --cacheinfo "100644,$(
-				git_tree hash-object -w --no-filters "$ROOT/lab/$file"),${file#linux/}" ;;
+			blob=$(git_tree hash-object -w --no-filters "$ROOT/lab/$file")
+			git_tree update-index --add --cacheinfo "100644,$blob,${file#linux/}" ;;
 		esac
 	done
+	file=$(git_tree write-tree)
+	rm -f "$GIT_INDEX_FILE"
 	GIT_AUTHOR_NAME=lab GIT_AUTHOR_EMAIL=lab@localhost GIT_AUTHOR_DATE='1700000000 +0000' \
 	GIT_COMMITTER_NAME=lab GIT_COMMITTER_EMAIL=lab@localhost GIT_COMMITTER_DATE='1700000000 +0000' \
-		git_tree commit-tree -p "$parent" -m "What only the lab's kernels have" "$(git_tree write-tree)"
-)
+		git_tree commit-tree -p "$parent" -m "What only the lab's kernels have" "$file"
+}
 
 # commit_hooks PARENT [fold]: prints the last of a chain of commits, one a patch,
 # each as its mail header says, so that the same patches give the same commits.
