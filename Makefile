@@ -31,6 +31,9 @@ bench: ## measure how fast it is: P=P1,P4 for these points only
 docs: ## write the parts of the documentation that are made from something else
 	@lab/docs
 
+powerloss: kernel programs ## every state that a power failure could leave; STATES=N of them
+	@tools/powerloss.sh -j $$(nproc) $(if $(STATES),--states $(STATES)) $(if $(SEED),--seed $(SEED))
+
 check: ## checkpatch, sparse, compiler warnings, shellcheck
 	@lab/check
 

@@ -1,0 +1,193 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# powerloss.sh [OPTION...]
+#
+# A load of writes on a device that records them, then every state that a power
+# failure could have left: mounted, compared with what had been promised, checked.
+# On a device with a cache and FUA, one with a cache only, one without, and one
+# pair with a realtime section. Then the controls, which have to be caught: the
+# same load without the flags, and a device that forgets flushes.
+#
+#   --states N       so many states in all (default 160)
+#   --ops N          so many operations a recording (default 400)
+#   --seed N         default: by chance
+#   --kinds "K ..."  of fua flush none realtime
+#   --no-controls
+#   --quick          no controls, and the first bad state is the last
+#   -j N             so many machines at a time (default 1)
+#   --kernel FILE    this kernel
+#   --dir DIR        instead of build/logs/powerloss
+#   --state CUT:SUBSET FILE
+#                    only that state, of that recording
+#
+# The kernel may also be given as $LAB_KERNEL. The last line is the verdict.
+
+# shellcheck source=lab/common.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/../lab/common.sh"
+build_dir
+exec </dev/null
+
+states=160 ops=400 seed='' kinds='fua flush none realtime' controls=yes quick='' jobs=1 kernel=() dir=$BUILD/logs/powerloss state=''
+while [ $# -gt 0 ]; do
+	case $1 in
+	--states) states=$2; shift ;;
+	--ops) ops=$2; shift ;;
+	--seed) seed=$2; shift ;;
+	--kinds) kinds=$2; shift ;;
+	--no-controls) controls='' ;;
+	--quick) controls='' quick=--stop ;;
+	-j) jobs=$2; shift ;;
+	--kernel) kernel=(--kernel "$2"); shift ;;
+	--dir) dir=$2; shift ;;
+	--state) state=$2 file=$3; shift 2 ;;
+	*) die "unknown option $1" ;;
+	esac
+	shift
+done
+[ -n "$seed" ] || seed=$((RANDOM * 32768 + RANDOM + 1))
+mkdir -p "$dir"
+dir=$(cd "$dir" && pwd -P)
+wtpower=$BUILD/bin/wtpower
+
+# in_lab NAME SECONDS COMMAND...: a machine with the devices. One processor: most
+# of the time there is one thing to do, and two machines are better than one
+# twice as wide.
+in_lab() {
+	local name=$1 limit=$2
+	shift 2
+	"$ROOT/lab/run" "${kernel[@]}" --cpus 1 --mem 1G --timeout "$limit" --log "$dir/$name.kernel" --out "$dir" \
+		--append 'recorder.size_mb=32 recorder.log_mb=128' -- "$@"
+}
+
+if [ -n "$state" ]; then
+	in_lab state 300 "$wtpower" replay --state "$state" "$(realpath -- "$file")"
+	exit
+fi
+
+echo "powerloss: seed $seed"
+rm -f "$dir/lab-failed"
+# shellcheck disable=SC2086
+set -- $kinds
+each=$(((states + $# - 1) / $#))
+failed=0
+
+# run KIND: records and replays
+run() {
+	local kind=$1 how=$1 more=() status=0
+	[ "$kind" != realtime ] || how=fua more=(--realtime)
+	# shellcheck disable=SC2016
+	in_lab "$kind" $((240 + each * 12)) sh -c '
+		wtpower=$1 stop=$2 states=$3 out=$4
+		shift 4
+		"$wtpower" record "$@" "$out" && "$wtpower" replay $stop --states "$states" "$out"' \
+		sh "$wtpower" "$quick" "$each" "/run/out/$kind.rec" --kind "$how" "${more[@]}" --seed "$seed" --ops "$ops" \
+		>"$dir/$kind.out" 2>"$dir/$kind.err" || status=$?
+	echo "== $kind ($(elapsed))"
+	cat "$dir/$kind.out"
+	[ "$status" != 0 ] || return 0
+	grep -v '^wtpower: .* states of' "$dir/$kind.err" || :
+	echo "FAIL $kind: status $status, seed $seed"
+	if [ "$status" = 125 ] && ! grep -q 'lab: command starts' "$dir/$kind.kernel"; then
+		: >"$dir/lab-failed"
+	fi
+	[ ! -e "$dir/$kind.rec" ] || cp "$dir/$kind.rec" "$dir/failed-$kind-$seed.rec"
+	state=$(sed -n 's/^state \([0-9:]*\) .*/\1/p' "$dir/$kind.out" | head -n 1)
+	[ -z "$state" ] ||
+		echo "again: tools/powerloss.sh --state $state ${dir#"$ROOT/"}/failed-$kind-$seed.rec"
+	return 1
+}
+
+# control NAME WORDS COMMAND...: what is not kept has to be found
+control() {
+	local name=$1 words=$2
+	shift 2
+	# A device that lies may well upset the kernel (status 99).
+	in_lab "control-$name" 600 sh -c "$1" >"$dir/control-$name.out" 2>&1 || :
+	echo "== control: $words ($(elapsed))"
+	if [ "$(sed -n 's/^result: .*, \([0-9]*\) lost,.*/\1/p' "$dir/control-$name.out")" -gt 0 ] 2>/dev/null; then
+		echo "caught: $(grep -m 1 -A 1 '^state ' "$dir/control-$name.out" | tail -n 1 | sed 's/^ *//')"
+		return 0
+	fi
+	cat "$dir/control-$name.out"
+	echo "FAIL control: $words was not caught, seed $seed"
+	return 1
+}
+
+# start NAME COMMAND...: when there is room for one more; its output in one piece
+running=0
+start() {
+	local name=$1
+	shift
+	if [ "$running" -ge "$jobs" ]; then
+		wait -n || failed=$((failed + 1))
+		running=$((running - 1))
+	fi
+	{
+		status=0
+		"$@" >"$dir/$name.report" 2>&1 || status=1
+		cat "$dir/$name.report"
+		exit $status
+	} &
+	running=$((running + 1))
+}
+
+finish() {
+	while [ "$running" -gt 0 ]; do
+		wait -n || failed=$((failed + 1))
+		running=$((running - 1))
+	done
+}
+
+end_jobs() {
+	trap '' INT TERM
+	local pids
+	pids=$(jobs -p)
+	# shellcheck disable=SC2086
+	[ -z "$pids" ] || kill $pids 2>/dev/null || :
+	wait
+	exit 130
+}
+trap end_jobs INT TERM HUP
+
+for kind; do
+	[ -z "$quick" ] || [ "$failed" = 0 ] || continue
+	rm -f "$dir/$kind.out"
+	start "$kind" run "$kind"
+	[ -z "$quick" ] || finish
+done
+finish
+
+if [ -n "$controls" ]; then
+	start plain control plain 'the same load without the flags' \
+		"'$wtpower' record --plain --seed $seed --ops $ops /tmp/plain.rec && '$wtpower' replay --states 60 --expect-lost /tmp/plain.rec"
+	for kind; do
+		if [ "$kind" = none ] || [ ! -e "$dir/$kind.rec" ]; then
+			continue
+		fi
+		start "lie-$kind" control "lie-$kind" "a device that forgets flushes ($kind)" \
+			"'$wtpower' replay --lie --states 60 --expect-lost '$dir/$kind.rec'"
+		break
+	done
+	finish
+fi
+
+# What the writes met, all recordings taken together
+outs() { for kind; do cat "$dir/$kind.out" 2>/dev/null || :; done; }
+met=$(outs "$@" | awk '
+	/^met:/ { n = NF; for (i = 2; i <= n; i++) name[i] = $i }
+	/^(plain|wt|wt\+dsync) +[0-9]+ / { for (i = 2; i <= NF; i++) sum[$1, i] += $i }
+	END { for (i = 2; i <= n; i++) for (k = 1; k <= 2; k++) {
+		row = k == 1 ? "wt" : "wt+dsync"
+		if (!sum[row, i]) printf "%s over %s; ", row, name[i] } }')
+if [ -n "$met" ] && [ -z "$quick" ]; then
+	echo "FAIL never met: $met"
+	failed=$((failed + 1))
+fi
+
+outs "$@" | sed -n 's/^result: //p' | awk '
+	{ states += $1; lost += $3; stale += $5; torn += $7 }
+	END { printf "%d states, %d lost, %d stale, %d torn\n", states, lost, stale, torn }'
+# Nothing has been tested if the kernel does not boot.
+[ ! -e "$dir/lab-failed" ] || exit 125
+[ "$failed" = 0 ]
