@@ -1240,7 +1240,12 @@ static int wt_submit_ring(struct wt_queues *q, struct wt_request *req,
 	sqe->rw_flags = flags;
 	io_uring_sqe_set_data(sqe, req);
 	ret = io_uring_submit(&q->ring);
-	return ret == 1 ? 0 : ret < 0 ? ret : -EIO;
+	if (ret == 1)
+		return 0;
+	/* What was not taken would go with the next one. */
+	io_uring_queue_exit(&q->ring);
+	q->have_ring = false;
+	return ret < 0 ? ret : -EIO;
 }
 
 /**
