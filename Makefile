@@ -33,6 +33,8 @@ docs: ## write the parts of the documentation that are made from something else
 
 powerloss: kernel programs ## every state that a power failure could leave; STATES=N of them
 	@tools/powerloss.sh -j $$(nproc) $(if $(STATES),--states $(STATES)) $(if $(SEED),--seed $(SEED))
+failures: kernel programs ## make everything that can fail in a call fail (FAULTS='SCENARIO...')
+	@tests/failures $(FAULTS)
 
 check: ## checkpatch, sparse, compiler warnings, shellcheck
 	@lab/check
