@@ -36,6 +36,9 @@ powerloss: kernel programs ## every state that a power failure could leave; STAT
 failures: kernel programs ## make everything that can fail in a call fail (FAULTS='SCENARIO...')
 	@tests/failures $(FAULTS)
 
+stress: kernel programs ## several processes, and all that a machine does to them (STRESS='OPTION...')
+	@tests/stress $(or $(STRESS),--seconds 600)
+
 check: ## checkpatch, sparse, compiler warnings, shellcheck
 	@lab/check
 
