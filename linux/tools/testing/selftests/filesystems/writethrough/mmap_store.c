@@ -8,6 +8,7 @@
  * on another one go on storing to a page that has just been write-protected,
  * and loses the store: one CPU there.
  *
+ * Mutant: 068-cached-block-read-again
  * lab: --disk 600M
  * lab-um: --cpus 1
  * blocks: 1024
