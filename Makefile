@@ -13,10 +13,10 @@ help: ## this list
 	@echo 'ARCH=um (User-Mode Linux, default) or x86_64 (QEMU); RELEASE=1 without debugging options;'
 	@echo "LINUX_TARBALL=FILE takes the kernel source from there; V=1 shows a test's whole output."
 
-demo: kernel programs ## see what the flag does
+demo: need-demo kernel programs ## see what the flag does
 	@tools/demo.sh
 
-test: kernel programs ## run the tests
+test: need-test kernel programs ## run the tests
 	@[ $(ARCH) != um ] || lab/kernel --arch x86_64 --release >/dev/null
 	@tests/run $(kernel_options)
 
@@ -65,6 +65,13 @@ refresh: ## write hooks that were edited (and committed) in build/linux back to 
 
 series: ## build/series: the patches to mail
 	@lab/series
+
+# What is missing is found before anything long starts.
+need-demo:
+	@lab/need build programs test $(filter x86_64,$(ARCH))
+
+need-test:
+	@lab/need build programs test x86_64
 
 clean: ## remove what was built, keep the source tree
 	@lab/clean
