@@ -793,6 +793,7 @@ struct model {
 	unsigned int	nr_sizes;
 	uint32_t	size_done;
 	uint32_t	size_floor;
+	uint64_t	size_least;	/* where what is promised ends */
 };
 
 static struct model model[NR_FILES];
@@ -899,7 +900,7 @@ static uint64_t durable_size(const struct model *m)
 	for (i = m->nr_sizes - 1; i; i--)
 		if (m->size[i].number <= m->size_floor)
 			break;
-	return m->size[i].to;
+	return m->size[i].to > m->size_least ? m->size[i].to : m->size_least;
 }
 
 static void issue(const struct mark *mark)
@@ -941,6 +942,9 @@ static void promise(uint32_t number)
 	for (i = 0; i < m->nr_sizes; i++)
 		if (m->size[i].number == number)
 			at_least(&m->size_floor, number);
+	/* It may be an earlier write that made the file so long. */
+	if (m->size_least < end)
+		m->size_least = end;
 }
 
 static void acknowledge_write(const struct mark *mark)
@@ -1139,10 +1143,12 @@ static void set_up_image(unsigned int device)
 	snprintf(dev.loop[device], sizeof(dev.loop[device]), "/dev/loop%d", number);
 	loop = open(dev.loop[device], O_RDWR | O_CLOEXEC);
 	config.fd = file;
-	/* Gone with this process, which keeps it open */
+	/* Gone with this process, which keeps it open, but not for writing: a mount minds. */
 	config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
-	if (loop < 0 || ioctl(loop, LOOP_CONFIGURE, &config))
+	if (loop < 0 || ioctl(loop, LOOP_CONFIGURE, &config) ||
+	    open(dev.loop[device], O_RDONLY | O_CLOEXEC) < 0)
 		die("cannot set up %s: %s", dev.loop[device], strerror(errno));
+	close(loop);
 	close(file);
 }
 
@@ -1456,7 +1462,7 @@ static void check_size(enum file file, uint64_t size)
 
 		if (s->number > issued)
 			continue;
-		if (s->number < m->size_floor)
+		if (s->number < m->size_floor || size < m->size_least)
 			break;
 		if (size == s->to)
 			return;
@@ -1465,7 +1471,8 @@ static void check_size(enum file file, uint64_t size)
 			return;
 	}
 	if (report() && !state.lost) {
-		printf("  %s: its size is %" PRIu64 "\n", files[file].name, size);
+		printf("  %s: its size is %" PRIu64 ", and must be %" PRIu64 " at least\n",
+		       files[file].name, size, m->size_least);
 		for (i = 0; i < m->nr_sizes; i++)
 			if (m->size[i].number >= m->size_floor && m->size[i].number <= issued) {
 				printf("    may be %" PRIu64 "\n", m->size[i].to);
