@@ -245,7 +245,7 @@ static struct {
 	int		recorder;
 	int		fd[NR_FILES];
 	uint64_t	size[NR_FILES];
-	uint64_t	last_plain[NR_FILES];
+	uint64_t	last_lazy[NR_FILES];	/* where nothing durable was written */
 	uint64_t	random;
 	uint32_t	number;
 	bool		lazy;		/* nothing asks for durability */
@@ -531,8 +531,15 @@ static void log_write(unsigned int flags, enum how how)
 	default:
 		len = 1 + pick(900);
 	}
-	if (off + len <= files[F_LOG].max)
-		do_write(F_LOG, off, len, flags, how);
+	if (off + len > files[F_LOG].max)
+		return;
+	do_write(F_LOG, off, len, flags, how);
+	/* Durable is also the size that an earlier append has set. */
+	size = load.size[F_LOG];
+	if (!(flags & RWF_DURABLE) && size % BLOCK && pick(2)) {
+		off = size - 1 - pick(size % BLOCK);
+		do_write(F_LOG, off, size - off, THROUGH | WT_RWF_DSYNC, how);
+	}
 }
 
 static void any_write(enum file file, unsigned int flags, enum how how)
@@ -543,14 +550,17 @@ static void any_write(enum file file, unsigned int flags, enum how how)
 	len = pick(4) ? 1 + pick(4 * BLOCK) : 1 + pick(MAX_WRITE / 2);
 	len = wt_round_up(len, unit);
 	off = wt_round_down(pick(max), unit);
-	/* Over what may still be dirty, and have no blocks yet */
-	if (flags && !pick(3))
-		off = load.last_plain[file];
-	if (!flags)
-		load.last_plain[file] = off;
+	/* Over what may still be dirty, have no blocks yet, or none in the log */
+	if (flags && pick(2))
+		off = load.last_lazy[file];
+	if (!(flags & RWF_DURABLE))
+		load.last_lazy[file] = off;
 	if (len > max - off)
 		len = max - off;
 	do_write(file, off, len, flags, how);
+	/* Durable is also the allocation, even if another write has made it. */
+	if (flags == THROUGH && !pick(3))
+		do_write(file, off, len, THROUGH | WT_RWF_DSYNC, pick(NR_HOWS));
 }
 
 static unsigned int any_flags(void)
@@ -1699,10 +1709,23 @@ static bool is_cut(uint64_t index)
 	return next->type != RECORDER_MARK || mark->what != MARK_ACK;
 }
 
-/* How many states at this cut, so that there are as many as asked for in all. */
-static unsigned int share(uint64_t index, uint64_t nr_cuts)
+/* The first moments of a promise are those where it is broken, if ever. */
+static unsigned int weight(uint64_t index)
 {
-	double per_cut = (double)opt.states / nr_cuts;
+	const struct mark *mark = data_of(dev.entry[index]);
+
+	if (!is_cut(index))
+		return 0;
+	if (dev.entry[index]->type == RECORDER_MARK &&
+	    (mark->flags & RWF_DURABLE || mark->op == OP_FSYNC || mark->op == OP_FDATASYNC))
+		return 4;
+	return 1;
+}
+
+/* How many states at this cut, so that there are as many as asked for in all. */
+static unsigned int share(uint64_t index, uint64_t weights)
+{
+	double per_cut = (double)opt.states * weight(index) / weights;
 	unsigned int n = per_cut;
 
 	if ((mix(opt.seed ^ mix(index)) % 1000000) / 1e6 < per_cut - n)
@@ -1754,11 +1777,13 @@ static void find_log(void)
 
 static void replay_cuts(void)
 {
-	uint64_t i, nr_cuts = 0, cut = 0;
+	uint64_t i, nr_cuts = 0, weights = 0, cut = 0;
 	double started = now(), said = started;
 
-	for (i = dev.start; i < dev.end; i++)
+	for (i = dev.start; i < dev.end; i++) {
 		nr_cuts += is_cut(i);
+		weights += weight(i);
+	}
 	for (i = 0; i < dev.end; i++) {
 		advance(i);
 		if (i < dev.start)
@@ -1774,7 +1799,7 @@ static void replay_cuts(void)
 		}
 		if (!is_cut(i) || cut++ % opt.slices != opt.slice)
 			continue;
-		try_cut(i, share(i, nr_cuts));
+		try_cut(i, share(i, weights));
 		if ((opt.expect_lost && total.lost) || (opt.stop && total.reports))
 			break;
 		if (now() - said > 20) {
