@@ -4,8 +4,7 @@
  * or is refused with EOPNOTSUPP and changes nothing; it never is silently a
  * plain write, or a write-through without the other flag.
  *
- * What may still be refused is in the column "refusable"; an entry is cleared
- * when the engine serves it.
+ * A few that matter most, at a glance; flag_table.c has all of them.
  *
  * Mutant: 027-flag-ignored
  * Mutant: 046-flush-left-out
@@ -27,21 +26,20 @@ static const struct combination {
 	int		flags;
 	int		open_flags;
 	enum promise	promise;
-	bool		refusable;
 } combinations[] = {
-	{ "HIPRI",		RWF_HIPRI,	0, PLAIN,	false },
-	{ "NOSIGNAL",		RWF_NOSIGNAL,	0, PLAIN,	false },
-	{ "APPEND",		RWF_APPEND,	0, PLAIN,	false },
-	{ "NOAPPEND",		RWF_NOAPPEND,	0, PLAIN,	false },
-	{ "O_APPEND NOAPPEND",	RWF_NOAPPEND, O_APPEND, PLAIN,	false },
-	{ "DSYNC",		RWF_DSYNC,	0, DURABLE,	true },
-	{ "SYNC",		RWF_SYNC,	0, DURABLE,	true },
-	{ "O_DSYNC",		0,	  O_DSYNC, DURABLE,	true },
-	{ "O_SYNC",		0,	   O_SYNC, DURABLE,	true },
-	{ "NOWAIT",		RWF_NOWAIT,	0, NO_WAIT,	true },
-	{ "DONTCACHE",		RWF_DONTCACHE,	0, DROPPED,	true },
-	{ "DONTCACHE DSYNC",	RWF_DONTCACHE | RWF_DSYNC, 0, DURABLE, true },
-	{ "NOWAIT DSYNC",	RWF_NOWAIT | RWF_DSYNC, 0, NO_WAIT, true },
+	{ "HIPRI",		RWF_HIPRI,	0, PLAIN },
+	{ "NOSIGNAL",		RWF_NOSIGNAL,	0, PLAIN },
+	{ "APPEND",		RWF_APPEND,	0, PLAIN },
+	{ "NOAPPEND",		RWF_NOAPPEND,	0, PLAIN },
+	{ "O_APPEND NOAPPEND",	RWF_NOAPPEND, O_APPEND, PLAIN },
+	{ "DSYNC",		RWF_DSYNC,	0, DURABLE },
+	{ "SYNC",		RWF_SYNC,	0, DURABLE },
+	{ "O_DSYNC",		0,	  O_DSYNC, DURABLE },
+	{ "O_SYNC",		0,	   O_SYNC, DURABLE },
+	{ "NOWAIT",		RWF_NOWAIT,	0, NO_WAIT },
+	{ "DONTCACHE",		RWF_DONTCACHE,	0, DROPPED },
+	{ "DONTCACHE DSYNC",	RWF_DONTCACHE | RWF_DSYNC, 0, DURABLE },
+	{ "NOWAIT DSYNC",	RWF_NOWAIT | RWF_DSYNC, 0, NO_WAIT },
 };
 
 static void one(enum wt_mode mode, const struct combination *c)
@@ -64,10 +62,6 @@ static void one(enum wt_mode mode, const struct combination *c)
 	/* io_uring's own rule, for any buffered write. */
 	if (mode == WT_URING && (c->flags & RWF_HIPRI)) {
 		wt_check(ret == -EINVAL, "io_uring %s: %zd", c->name, ret);
-		goto unchanged;
-	}
-	if (ret == -EOPNOTSUPP && c->refusable) {
-		wt_note("note: %s %s is refused", wt_mode_name[mode], c->name);
 		goto unchanged;
 	}
 	if (ret == -EAGAIN && c->promise == NO_WAIT)
