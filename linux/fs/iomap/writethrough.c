@@ -972,3 +972,7 @@ ssize_t iomap_writethrough_end(struct iomap_writethrough *wt, int error)
 	return iomap_writethrough_complete(wt);
 }
 EXPORT_SYMBOL_GPL(iomap_writethrough_end);
+
+#ifdef CONFIG_IOMAP_WRITETHROUGH_KUNIT_TEST
+#include "tests/writethrough_kunit.c"
+#endif
