@@ -762,7 +762,7 @@ static int ctl(unsigned long cmd, void *arg)
 
 static void d_freeze(void)
 {
-	int ret;
+	int ret, tries;
 
 	begin("freeze");
 	ret = ctl(FIFREEZE, NULL);
@@ -771,9 +771,11 @@ static void d_freeze(void)
 		return;
 	sleep_ms(below(400));
 	begin("thaw");
-	/* A shutdown on the way is no reason to keep everybody waiting. */
-	while ((ret = ctl(FITHAW, NULL)) && ret != -EINVAL)
-		sleep_ms(10);
+	/* Refused for as long as a shutdown freezes the device as well. */
+	for (tries = 0; (ret = ctl(FITHAW, NULL)) && tries < 200; tries++)
+		sleep_ms(50);
+	if (ret)
+		fail("thaw: %s", strerror(-ret));
 	done();
 	sleep_ms(1000 + below(2000));
 }
