@@ -23,8 +23,8 @@
 #include "wt.h"
 
 #include <dirent.h>
-#include <signal.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 
 #define MAX_FAULTS	300
 #define MAX_SIZE	(128 * KIB)
@@ -54,8 +54,10 @@ static const struct scenario {
 	{ "partial", LAZY, WRITTEN, 8 * P, 2 * P + 100, 200, .cold = true },
 	{ "across", LAZY, WRITTEN, 8 * P, 2 * P - 300, 2 * P + 600,
 	  .cold = true, .tested = true },
-	{ "hole", LAZY, HOLE, 8 * P, 2 * P, 4 * P },
-	{ "unwritten", LAZY, UNWRITTEN, 8 * P, 2 * P + 512, 3 * P },
+	{ "hole", LAZY, HOLE, 8 * P, 2 * P, 4 * P,
+	  .cold = false },
+	{ "unwritten", LAZY, UNWRITTEN, 8 * P, 2 * P + 512, 3 * P,
+	  .cold = false },
 	{ "append", LAZY, WRITTEN, 2 * P + 100, 2 * P + 100, 3 * P,
 	  .cold = true, .tested = true },
 	{ "extend", LAZY, WRITTEN, P + 100, 3 * P + 50, 3 * P, .cold = true },
@@ -64,7 +66,8 @@ static const struct scenario {
 	{ "mixed", LAZY, MIXED, 8 * P, P, 6 * P, .tested = true },
 	{ "nowait", LAZY, WRITTEN, 8 * P, 2 * P, 4 * P, .flags = RWF_NOWAIT,
 	  .cold = true, .tested = true },
-	{ "timestamp", PLAIN, WRITTEN, 8 * P, 2 * P, 4 * P },
+	{ "timestamp", PLAIN, WRITTEN, 8 * P, 2 * P, 4 * P,
+	  .cold = false },
 	{ "quota", PLAIN, HOLE, 32 * P, 2 * P, 16 * P, .less = true,
 	  .tested = true },
 	{ "first", PLAIN, WRITTEN, 8 * P, 2 * P, P, .fresh = true },
@@ -97,7 +100,14 @@ struct outcome {
 	unsigned int	kinds;		/* bit mask */
 };
 
-static char point[192];			/* what is being tried */
+/* What is being tried, and when it has to have come to an end. */
+static struct watched {
+	char		point[192];
+	volatile long long deadline;
+} *watched;
+
+#define point	(watched->point)
+
 static bool finished;
 static struct wt_dm dm;
 static const char *data_dev, *rt_dev;
@@ -114,20 +124,38 @@ static void tell_point(void)
 		wt_note("at: %s", point);
 }
 
-static void hang(int sig)
-{
-	(void)sig;
-	wt_note("FAIL: no end of: %s", point);
-	wt_put("/proc/sysrq-trigger", "w");
-	point[0] = 0;
-	raise(SIGTERM);
-}
-
 static void watch(void)
 {
 	const char *slow = getenv("WT_SLOW");
 
-	alarm(60 * (slow && atoi(slow) > 1 ? atoi(slow) : 1));
+	watched->deadline = wt_now_ms() +
+		60000 * (slow && atoi(slow) > 1 ? atoi(slow) : 1);
+}
+
+/*
+ * The test runs in a child, which a signal does not get out of the kernel if it
+ * hangs there. The status makes the lab stop the machine without unmounting.
+ */
+static void supervise(void)
+{
+	int status;
+	pid_t pid;
+
+	watched = wt_shared(sizeof(*watched));
+	watch();
+	pid = wt_sys(fork());
+	if (!pid)
+		return;
+	while (!waitpid(pid, &status, WNOHANG)) {
+		if (wt_now_ms() > watched->deadline) {
+			wt_note("FAIL: no end of: %s", point);
+			wt_put("/proc/sysrq-trigger", "w");
+			wt_sleep_ms(500);
+			_exit(124);
+		}
+		wt_sleep_ms(50);
+	}
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : WT_FAIL);
 }
 
 static void make_group(enum group group)
@@ -936,6 +964,7 @@ int main(void)
 	char file[128];
 	static char list[256];
 
+	supervise();
 	names = SELECTION;
 	if (getenv("WT_FAULTS")) {
 		all = true;
@@ -945,7 +974,6 @@ int main(void)
 	wt_start("fault_nth", 3600);
 	wt_need_writethrough();
 	atexit(tell_point);
-	signal(SIGALRM, hang);
 	wt_fault_ready("failslab", true);
 	wt_fault_ready("fail_page_alloc", true);
 	wt_fault_ready("fail_usercopy", true);
@@ -992,6 +1020,5 @@ int main(void)
 	wt_run("dmesg -n 7");
 	wt_note("%u points, %u answered by an error", total_points, total_errors);
 	finished = true;
-	alarm(0);
 	wt_finish();
 }
