@@ -1416,14 +1416,18 @@ static void print_owner(const unsigned char *data, unsigned int len)
 /* All of this place in this file, of writes that were issued or not at all? */
 static bool is_own(enum file file, uint64_t off, const unsigned char *data, unsigned int len)
 {
-	uint64_t word;
-	unsigned int i;
+	uint64_t word, place;
+	unsigned int i, k;
 
 	for (i = 0; i + 8 <= len; i += 8) {
 		memcpy(&word, data + i, 8);
-		if (word && (word >> 40 > issued || (word & 0xffffffffffull) !=
-			     (word_at(file, off + i, 0) & 0xffffffffffull)))
+		if (word >> 40 > issued)
 			return false;
+		/* A write may end between the bytes of a word. */
+		place = word_at(file, off + i, 0);
+		for (k = 0; k < 40; k += 8)
+			if ((word >> k & 255) && (word >> k & 255) != (place >> k & 255))
+				return false;
 	}
 	return true;
 }
