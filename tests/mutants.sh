@@ -106,6 +106,8 @@ plant() {
 	patch -d "$COPY" -p1 -s -f -F0 --no-backup-if-mismatch <"$rewritten" >"$MUTANTS/patch.log" 2>&1
 }
 
+# One bad state is enough.
+export POWERLOSS='--quick --states 160'
 export KBUILD_BUILD_TIMESTAMP='2026-01-01 00:00:00 UTC' KBUILD_BUILD_VERSION=1
 export KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab
 cc=gcc
@@ -174,7 +176,7 @@ for file in "${patches[@]}"; do
 		why="does not build: ${LOGS#"$ROOT/"}/$name.build"
 	else
 		log=$LOGS/$name.log
-		"$ROOT/tests/run" --no-specials --no-build --logs "$LOGS/$name" \
+		KEEP_DIR=$LOGS/$name/powerloss "$ROOT/tests/run" --no-build --logs "$LOGS/$name" \
 			--arch $arch "${options[@]}" --kernel "$O/$image" "${tests[@]}" >"$log" 2>&1 || :
 		blind=()
 		for test in "${tests[@]}"; do
