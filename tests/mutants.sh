@@ -107,7 +107,7 @@ plant() {
 }
 
 # One bad state is enough.
-export POWERLOSS='--quick --states 160'
+export POWERLOSS='--quick --states 400'
 export KBUILD_BUILD_TIMESTAMP='2026-01-01 00:00:00 UTC' KBUILD_BUILD_VERSION=1
 export KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab
 cc=gcc
