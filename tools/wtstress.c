@@ -762,21 +762,26 @@ static int ctl(unsigned long cmd, void *arg)
 
 static void d_freeze(void)
 {
-	int ret, tries;
+	/* Open from before: after a shutdown nothing can be opened. */
+	int fd = open(opt.mnt, O_RDONLY | O_CLOEXEC), ret, tries;
 
+	if (fd < 0)
+		return sleep_ms(50);
 	begin("freeze");
-	ret = ctl(FIFREEZE, NULL);
+	ret = ioctl(fd, FIFREEZE, NULL);
 	done();
-	if (ret)
-		return;
-	sleep_ms(below(400));
-	begin("thaw");
-	/* Refused for as long as a shutdown freezes the device as well. */
-	for (tries = 0; (ret = ctl(FITHAW, NULL)) && tries < 200; tries++)
-		sleep_ms(50);
-	if (ret)
-		fail("thaw: %s", strerror(-ret));
-	done();
+	if (!ret) {
+		sleep_ms(below(400));
+		begin("thaw");
+		/* Refused for as long as a shutdown freezes the device too. */
+		for (tries = 0; (ret = ioctl(fd, FITHAW, NULL)) && tries < 200;
+		     tries++)
+			sleep_ms(50);
+		if (ret)
+			fail("thaw: %s", strerror(errno));
+		done();
+	}
+	close(fd);
 	sleep_ms(1000 + below(2000));
 }
 

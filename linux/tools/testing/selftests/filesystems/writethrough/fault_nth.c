@@ -936,7 +936,7 @@ static void run(const struct scenario *sc, enum wt_mode mode)
 	for (flags = 0; flags <= RWF_DSYNC; flags += RWF_DSYNC) {
 		/* The selection takes turns; with leaks it is slow. */
 		if (sc->fresh ? !flags :
-		    !all && !flags != (sc - scenarios + mode) % 2)
+		    !all && (flags != 0) == (sc - scenarios + mode) % 2)
 			continue;
 		sweep(sc, mode, flags, TASK);
 		if (mode == WT_URING && !(sc->flags & RWF_NOWAIT))
@@ -961,7 +961,7 @@ int main(void)
 	const struct scenario *sc;
 	enum wt_mode mode;
 	enum group group;
-	char file[128];
+	char file[256];
 	static char list[256];
 
 	supervise();
