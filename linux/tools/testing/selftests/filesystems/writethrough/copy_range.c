@@ -43,8 +43,8 @@ int main(void)
 		wt_expect_file(to, 0, 160 * KIB, 2);
 		wt_expect_file(to, 160 * KIB, FILE_SIZE - 160 * KIB, 1);
 		wt_expect_disk(to, 0, FILE_SIZE, 1);
-		wt_check(wt_cache(to, 0, FILE_SIZE).dirty ==
-			 160 * KIB / (long)wt_psize, "not plain writes");
+		wt_check(wt_cache(to, 0, FILE_SIZE).dirty >=
+			 160 * KIB / wt_psize, "not plain writes");
 		wt_expect_clean(from, 0, FILE_SIZE);
 		wt_sys(fsync(to));
 		wt_expect_disk(to, 0, 160 * KIB, 2);

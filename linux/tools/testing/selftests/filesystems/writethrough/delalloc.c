@@ -12,18 +12,23 @@
 
 #define FILE_SIZE	(256 * KIB)
 
-static void one(enum wt_mode mode, off_t off, size_t len, bool crash)
+static void one(enum wt_mode mode, off_t off, size_t len, bool crash,
+		bool pages)
 {
 	off_t end = off + len;
 	off_t first = off & ~(off_t)(wt_psize - 1);
 	off_t last = (end + wt_psize - 1) & ~(off_t)(wt_psize - 1);
 	int fd = wt_open("file", O_RDWR | O_TRUNC);
 
-	wt_plain_gen(fd, 0, FILE_SIZE, 1);
+	if (pages)
+		wt_pages_gen(fd, 0, FILE_SIZE, 1);
+	else
+		wt_plain_gen(fd, 0, FILE_SIZE, 1);
 	wt_check(wt_backing(fd, off) == WT_DELALLOC, "extent is not delayed");
 	wt_write_gen(mode, fd, off, len, 2);
 	wt_expect_disk(fd, off, len, 2);
-	wt_expect_clean(fd, off, len);
+	if (pages)
+		wt_expect_clean(fd, off, len);
 	wt_check(wt_cache(fd, 0, first).dirty ==
 		 (unsigned long)first / wt_psize,
 		 "pages before the write are not all dirty");
@@ -52,17 +57,20 @@ static void one(enum wt_mode mode, off_t off, size_t len, bool crash)
 int main(void)
 {
 	enum wt_mode mode;
+	int pages;
 
 	wt_start("delalloc", 60);
 	wt_need_writethrough();
 	wt_setup(NULL, NULL);
 	wt_for_each_mode(mode) {
-		one(mode, 64 * KIB, wt_psize, false);
-		one(mode, 64 * KIB, 64 * KIB, false);
-		one(mode, 64 * KIB, 64 * KIB, true);
-		if (wt_bsize == wt_psize) {
+		/* in folios of a page each, and as large as they get */
+		for (pages = 0; pages < 2; pages++) {
+			one(mode, 64 * KIB, wt_psize, false, pages);
+			one(mode, 64 * KIB, 64 * KIB, false, pages);
+			one(mode, 64 * KIB, 64 * KIB, true, pages);
 			/* a part of a block: the block is written whole */
-			one(mode, 64 * KIB + 100, 200, false);
+			if (wt_bsize == wt_psize)
+				one(mode, 64 * KIB + 100, 200, false, pages);
 		}
 	}
 	wt_finish();

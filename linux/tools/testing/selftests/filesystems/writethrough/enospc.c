@@ -70,6 +70,9 @@ static void one(enum wt_mode mode, bool sparse)
 	close(fd);
 	wt_sys(unlink(wt_path("file")));
 	wt_sys(unlink(wt_path("filler")));
+	/* their space is given back in the background, but before this ends */
+	wt_umount();
+	wt_mount(NULL);
 	munmap(buf, 16 * MIB);
 }
 

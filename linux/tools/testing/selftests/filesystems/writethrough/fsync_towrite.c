@@ -25,7 +25,8 @@ static void one(struct wt_dm *dm, enum wt_mode mode)
 {
 	/* Not in the batch that fsync is going to look up first. */
 	off_t page = 50 * wt_psize;
-	int fd = wt_make_file("file", 64 * wt_psize, 1);
+	/* A folio each: the write-through must not meet the lock of page 0. */
+	int fd = wt_make_pages("file", 64 * wt_psize, 1);
 	struct wt_request req;
 	struct iovec iov;
 	char *buf = wt_alloc(wt_bsize);

@@ -183,7 +183,8 @@ static void go_on(void *arg)
 
 static void do_not_wait(struct wt_dm *dm, enum wt_mode mode)
 {
-	int fd = wt_make_file("file", FILE_SIZE, 1);
+	/* A plain write to another block of a folio in flight has to wait. */
+	int fd = wt_make_pages("file", FILE_SIZE, 1);
 	struct wt_request req[2];
 	pid_t pid;
 

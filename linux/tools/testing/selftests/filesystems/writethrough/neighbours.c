@@ -15,7 +15,8 @@ static void one(enum wt_mode mode, off_t off, size_t len)
 	off_t last = (end + wt_bsize - 1) / wt_bsize * wt_bsize;
 	off_t from = off & ~(off_t)(wt_psize - 1);
 	off_t to = (end + wt_psize - 1) & ~(off_t)(wt_psize - 1);
-	int fd = wt_make_file("file", 64 * KIB, 1);
+	/* in folios of a page each: it is pages that can be counted */
+	int fd = wt_make_pages("file", 64 * KIB, 1);
 
 	wt_plain_gen(fd, from, to - from, 2);
 	wt_write_gen(mode, fd, off, len, 3);

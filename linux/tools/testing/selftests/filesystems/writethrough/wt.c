@@ -1061,21 +1061,21 @@ void __wt_expect_clean(const char *file, int line, int fd, off_t off,
 			  cache.writeback);
 }
 
+#define WT_LARGE_FOLIOS	"/sys/kernel/mm/transparent_hugepage"
 #define WT_KPF_REACH	1024		/* more pages than a folio has */
 
 static uint64_t wt_pfn(int fd, off_t off)
 {
-	volatile char *map = mmap(NULL, wt_psize, PROT_READ, MAP_SHARED, fd,
-				  off);
+	char *map = mmap(NULL, wt_psize, PROT_READ, MAP_SHARED | MAP_POPULATE,
+			 fd, off);
 	int pagemap = wt_sys(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
 	uint64_t entry = 0;
 
 	wt_check(map != MAP_FAILED, "mmap: %s", strerror(errno));
-	(void)*map;
 	wt_check(pread(pagemap, &entry, 8, (uintptr_t)map / wt_psize * 8) == 8,
 		 "pagemap: %s", strerror(errno));
 	close(pagemap);
-	munmap((void *)map, wt_psize);
+	munmap(map, wt_psize);
 	wt_check(entry >> 63, "position %lld is not in memory", (long long)off);
 	return entry & ((1ULL << 55) - 1);
 }
@@ -1117,7 +1117,7 @@ size_t wt_folio(int fd, off_t off, off_t *start)
  */
 void wt_need_large_folios(void)
 {
-	if (access("/sys/kernel/mm/transparent_hugepage", F_OK))
+	if (access(WT_LARGE_FOLIOS, F_OK))
 		wt_skip("this kernel has no large folios");
 }
 
@@ -1424,6 +1424,35 @@ void wt_plain_gen(int fd, off_t off, size_t len, unsigned int gen)
 	wt_check(ret == (ssize_t)len, "plain write of %lld+%zu: %zd (%s)",
 		 (long long)off, len, ret, ret < 0 ? strerror(errno) : "short");
 	munmap(buf, len);
+}
+
+/**
+ * wt_pages_gen - the same, page by page: no folio becomes larger
+ */
+void wt_pages_gen(int fd, off_t off, size_t len, unsigned int gen)
+{
+	off_t end = off + len;
+
+	while (off < end) {
+		off_t next = (off / wt_psize + 1) * wt_psize;
+
+		if (next > end)
+			next = end;
+		wt_plain_gen(fd, off, next - off, gen);
+		off = next;
+	}
+}
+
+/**
+ * wt_make_pages - as wt_make_file(), page by page
+ */
+int wt_make_pages(const char *name, off_t size, unsigned int gen)
+{
+	int fd = wt_open(name, O_RDWR | O_TRUNC);
+
+	wt_pages_gen(fd, 0, size, gen);
+	wt_sys(fsync(fd));
+	return fd;
 }
 
 /**

@@ -225,6 +225,8 @@ ssize_t wt_write(enum wt_mode mode, int fd, const void *buf, size_t len,
 void __wt_write_gen(const char *file, int line, enum wt_mode mode, int fd,
 		    off_t off, size_t len, unsigned int gen);
 void wt_plain_gen(int fd, off_t off, size_t len, unsigned int gen);
+void wt_pages_gen(int fd, off_t off, size_t len, unsigned int gen);
+int wt_make_pages(const char *name, off_t size, unsigned int gen);
 
 #define wt_write_gen(...)	__wt_write_gen(__FILE__, __LINE__, __VA_ARGS__)
 
