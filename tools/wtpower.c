@@ -595,6 +595,14 @@ static void zero_some(enum op op, enum file file)
 	if (len > files[file].max - off)
 		len = files[file].max - off;
 	do_op(op, file, off, len);
+	/*
+	 * Without allocation groups for it, XFS hands freed realtime blocks out
+	 * again before the log says that they are free, and what is written to
+	 * them next shows up in the old place after a crash.  This is not about
+	 * write-through.
+	 */
+	if (opt.realtime)
+		do_op(OP_FSYNC, file, 0, 0);
 }
 
 static void one_operation(void)
