@@ -38,10 +38,21 @@ static size_t iomap_writethrough_chunk(struct address_space *mapping,
 		     FOLIO_BATCH_SIZE * PAGE_SIZE - offset_in_page(pos));
 }
 
+/*
+ * Two errors mean something else to the caller when a write returns them: that
+ * it should be tried again, or that it never can be done.
+ */
+static int iomap_writethrough_io_error(int error)
+{
+	if (error == -EAGAIN || error == -EOPNOTSUPP)
+		return -EIO;
+	return error;
+}
+
 static void iomap_writethrough_set_error(struct iomap_writethrough *wt,
 		int error)
 {
-	cmpxchg(&wt->error, 0, error);
+	cmpxchg(&wt->error, 0, iomap_writethrough_io_error(error));
 }
 
 /*
@@ -70,7 +81,7 @@ static ssize_t iomap_writethrough_complete(struct iomap_writethrough *wt)
 		error = vfs_fsync_range(iocb->ki_filp, 1, 0,
 				!(iocb->ki_flags & IOCB_SYNC));
 		if (error)
-			ret = error;
+			ret = iomap_writethrough_io_error(error);
 	}
 	if (ret < 0 && wt->size > 0)
 		iocb->ki_pos -= wt->size;
@@ -108,14 +119,9 @@ static void iomap_writethrough_queue_sync(struct iomap_writethrough *wt)
  *
  * A synchronous @wt lives on the stack of the submitter and is gone once that
  * has been woken.
- *
- * Two errors mean something else to the caller when a write returns them: that
- * it should be tried again, or that it never can be done.
  */
 void iomap_writethrough_ioend_done(struct iomap_writethrough *wt, int error)
 {
-	if (error == -EAGAIN || error == -EOPNOTSUPP)
-		error = -EIO;
 	if (error)
 		iomap_writethrough_set_error(wt, error);
 	if (!atomic_dec_and_test(&wt->ref))
@@ -462,8 +468,9 @@ static void iomap_writethrough_start_folio(struct inode *inode,
  * before it can be read back: its extent, if that is converted or remapped upon
  * completion, or what the file system has said of the mapping.
  *
- * That has been looked up after the last wait, and while nobody could have been
- * half way through a change of it.  What is durable by then stays so.
+ * That has been said for all the rest of the write, after a wait for its first
+ * block, and while nobody could have been half way through a change of it.  What
+ * is durable by then stays so.
  */
 static bool iomap_writethrough_can_fua(const struct iomap *iomap,
 		const struct iomap_ioend *ioend)

@@ -62,8 +62,9 @@ xfs_writethrough_all_real(
  *
  *	power fails, and the log has not been written
  *
- * A commit that fails leaves no note, and a checkpoint that is aborted takes it
- * back, but only after the log has been shut down.
+ * A transaction that is cancelled or whose commit fails leaves no note, and a
+ * checkpoint that is aborted takes it back, but only once the file system or its
+ * log has been shut down.
  */
 static void
 xfs_writethrough_check_durable(
@@ -82,7 +83,8 @@ xfs_writethrough_check_durable(
 			dirty = true;
 		spin_unlock(&iip->ili_lock);
 	}
-	if (dirty || xlog_is_shutdown(ip->i_mount->m_log))
+	if (dirty || xfs_is_shutdown(ip->i_mount) ||
+	    xlog_is_shutdown(ip->i_mount->m_log))
 		wpc->iomap.flags |= IOMAP_F_DIRTY;
 }
 
