@@ -17,6 +17,12 @@
  * what can fail.
  *
  * Mutant: 069-allocation-not-checked
+ * Mutant: 100-lock-kept-on-error
+ * Mutant: 101-last-error-counts
+ * Mutant: 102-conversion-error-lost
+ * Mutant: 103-error-told-as-zero
+ * Mutant: 105-sync-error-ignored
+ * Mutant: 106-block-state-not-checked
  * lab: --disk 400M,300M --cpus 1 --timeout 900 --append kmemleak=off
  * blocks: 1024
  */
@@ -907,6 +913,44 @@ static void late(const struct scenario *sc, enum wt_mode mode, int flags)
 		"kworker", points, errors, downs);
 }
 
+/*
+ * Mapping and allocation refuse: the first time, or at some later extent of the
+ * call, which is left to chance.
+ */
+static void unmapped(const struct scenario *sc, enum wt_mode mode, int flags)
+{
+	static const char * const tags[] = { "bmapifmt", "reduce_max_iextents" };
+	unsigned int points, errors = 0, shorts = 0;
+
+	wt_pattern(source, sc->len, sc->off, 2);
+	for (points = 0; points < 8; points++) {
+		const char *tag = tags[points % 2];
+		struct outcome out = { .kinds = 1U << BIO };
+		int fd = make_file(sc), other = wt_open("file", O_RDWR);
+
+		snprintf(point, sizeof(point), "%s, %s%s, %s, one in %u",
+			 sc->name, wt_mode_name[mode],
+			 flags & RWF_DSYNC ? " dsync" : "", tag, points / 2 + 1);
+		watch();
+		set_tag(tag, points / 2 + 1);
+		out.ret = wt_write(mode, fd, source, sc->len, sc->off,
+				   flags | sc->flags);
+		if (!is_shut_down(fd))
+			set_tag(tag, 0);
+		errors += out.ret < 0;
+		shorts += out.ret > 0 && out.ret < (ssize_t)sc->len;
+		wt_check(out.ret > 0 || out.ret == -EIO ||
+			 out.ret == -EUCLEAN || out.ret == -EFBIG, "result %zd",
+			 out.ret);
+		check(sc, mode, fd, other, flags, &out);
+	}
+	total_points += points;
+	total_errors += errors;
+	wt_note("%-13s %-8s %-5s %-7s %3u points: mapping; %u errors, %u short",
+		sc->name, wt_mode_name[mode], flags & RWF_DSYNC ? "dsync" : "",
+		"task", points, errors, shorts);
+}
+
 /* ------------------------------------------------------------------------ */
 
 /* Of scenarios, each with a comma behind it; NULL: those marked as tested. */
@@ -945,10 +989,11 @@ static void run(const struct scenario *sc, enum wt_mode mode)
 			sweep(sc, mode, flags, KERNEL);
 		if (!sc->less && !(sc->flags & RWF_NOWAIT) && !sc->fresh)
 			bad_blocks(sc, mode, flags);
-		if (tracked && sc->old != WRITTEN)
+		if (tracked && (sc->old != WRITTEN ||
+				sc->off + (off_t)sc->len > sc->size)) {
+			unmapped(sc, mode, flags);
 			late(sc, mode, flags);
-		else if (tracked && sc->off + (off_t)sc->len > sc->size)
-			late(sc, mode, flags);
+		}
 	}
 	if (sc->fresh)
 		return;
