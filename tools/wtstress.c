@@ -65,6 +65,7 @@ struct exchange_range {
 	uint64_t	length;
 	uint64_t	flags;
 };
+
 #define EXCHANGE_RANGE	_IOW('X', 129, struct exchange_range)
 
 /*
@@ -75,6 +76,7 @@ struct exchange_range {
 static const char * const file_names[] = {
 	"mapped0", "mapped1", "direct0", "direct1", "wild", "shifty",
 };
+
 enum { MAPPED, DIRECT = 2, WILD = 4, SHIFTY = 5, NR_FILES = 6 };
 
 /* What all processes see. */

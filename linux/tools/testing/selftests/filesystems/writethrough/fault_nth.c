@@ -980,7 +980,7 @@ static void run(const struct scenario *sc, enum wt_mode mode)
 	for (flags = 0; flags <= RWF_DSYNC; flags += RWF_DSYNC) {
 		/* The selection takes turns; with leaks it is slow. */
 		if (sc->fresh ? !flags :
-		    !all && (flags != 0) == (sc - scenarios + mode) % 2)
+		    !all && !!flags == (sc - scenarios + mode) % 2)
 			continue;
 		sweep(sc, mode, flags, TASK);
 		if (mode == WT_URING && !(sc->flags & RWF_NOWAIT))
