@@ -14,7 +14,9 @@
  * O_DIRECT writes on a polling ring are served.
  *
  * Mutant: 130-dontcache-left-out
- * Mutant: 046-flush-left-out
+ * Mutant: 131-dontcache-always
+ * Mutant: 134-nowait-append
+ * Mutant: 135-always-synced
  * lab: --disk 600M --timeout 960
  */
 #include "wt.h"
@@ -67,10 +69,10 @@ struct call {
 };
 
 /* The file: what each of its pages holds. */
-static int file;
+static int file, raw;
 static unsigned int slots, gens[MAX_SLOTS + 2], gen = 1;
 
-static char *buf, log_stats[128], disk_stats[128];
+static char *buf, *page, log_stats[128], disk_stats[128];
 static struct io_uring iopoll;
 static bool have_iopoll;
 static unsigned int answered[3];
@@ -237,9 +239,19 @@ static bool dropped(const struct call *c, off_t at)
 	return true;
 }
 
+/* Device and cache. This is done so often that wt_expect_both() takes too long. */
 static void check_slot(unsigned int slot)
 {
-	wt_expect_both(file, slot * SLOT, SLOT, gens[slot]);
+	off_t pos = slot * SLOT;
+
+	wt_check(wt_backing(file, pos) == WT_WRITTEN, "page %u is not written",
+		 slot);
+	wt_check(pread(raw, page, SLOT, wt_physical(file, pos, NULL)) == SLOT,
+		 "raw read: %s", strerror(errno));
+	wt_expect_buf("device", page, SLOT, pos, gens[slot]);
+	wt_check(pread(file, page, SLOT, pos) == SLOT, "read: %s",
+		 strerror(errno));
+	wt_expect_buf("cache", page, SLOT, pos, gens[slot]);
 }
 
 static void check_file(const struct call *c)
@@ -280,14 +292,16 @@ static void check_buffered(const struct call *c, off_t at, unsigned long before)
 static void write_one(const struct call *c, unsigned int slot, bool plain)
 {
 	off_t off = slot * SLOT, at = c->append ? slots * SLOT : off;
-	unsigned long before;
+	unsigned long before = 0;
 	bool buffered = !(c->effects & AS_WITHOUT);
 	ssize_t ret;
 
 	wt_pattern(buf, SLOT, at, ++gen);
-	if (buffered && (c->effects & DROPPED) && !c->nr_refusals)
-		wt_sys(posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED));
-	before = c->effects & DURABLE ? log_forces() : flushes();
+	if (buffered && !c->nr_refusals) {
+		if (c->effects & DROPPED)
+			wt_sys(posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED));
+		before = c->effects & DURABLE ? log_forces() : flushes();
+	}
 	ret = issue(c, off, plain);
 	if (ret < 0) {
 		answered[1 + (ret == -EAGAIN)]++;
@@ -352,6 +366,8 @@ static void descriptor(unsigned int interface, const struct row *open_row)
 		if (rows[i].kind == RWF)
 			all |= rows[i].flag;
 	fd = wt_open("file", O_RDWR | (open_row ? open_row->flag : 0));
+	flushed = 0;
+	not_to_flush = 0;
 	do {
 		memset(&c, 0, sizeof(c));
 		c.interface = interface;
@@ -371,6 +387,10 @@ static void descriptor(unsigned int interface, const struct row *open_row)
 	} while (flags);
 	close(fd);
 	check_file(&c);
+	/* The background does it now and then; the kernel would time and again. */
+	wt_check(flushed * 10 < not_to_flush + 20,
+		 "%s: the device was flushed during %u of %u writes that do not ask for it",
+		 interface_name(interface), flushed, not_to_flush);
 	wt_note("%s, descriptor %s: %u combinations in %lld ms",
 		interface_name(interface), open_row ? open_row->name : "-", n,
 		wt_now_ms() - start);
@@ -388,45 +408,80 @@ static void every_combination(unsigned int interface)
 
 /* ------------------------------------------------------------ plug pulled */
 
+#define MOUNT_OPTIONS	"lazytime"
+
+/* How a write is asked to be durable. */
+struct demand {
+	const char	*name;
+	int		flags;		/* of the call */
+	int		open_flags;
+	bool		sync_inode;
+	bool		sync_mount;
+};
+
+static void remount(const char *options)
+{
+	wt_umount();
+	wt_mount(options);
+}
+
 /* An overwrite, an append and a new block behind a hole, there after that. */
-static void crash(enum wt_mode mode, const struct row *row, int flags)
+static void crash(enum wt_mode mode, const struct demand *d)
 {
 	off_t pos[] = { 4 * SLOT, BASE_SLOTS * SLOT, (BASE_SLOTS + 8) * SLOT };
 	int fd = wt_make_file("crash", BASE_SLOTS * SLOT, 1);
 	unsigned int i;
 	ssize_t ret;
 
+	if (d->sync_inode)
+		wt_check(!wt_set_xattr(fd, FS_XFLAG_SYNC, 0, 0, 0), "sync inode");
 	wt_sys(syncfs(fd));
 	close(fd);
-	fd = wt_open("crash", O_RDWR | (row->kind == OPEN ? row->flag : 0));
-	if (row->kind == RWF)
-		flags |= row->flag;
+	if (d->sync_mount)
+		remount(MOUNT_OPTIONS ",sync");
+	fd = wt_open("crash", O_RDWR | d->open_flags);
 	for (i = 0; i < ARRAY_SIZE(pos); i++) {
 		wt_pattern(buf, SLOT, pos[i], 2);
-		ret = wt_write(mode, fd, buf, SLOT, pos[i], flags);
-		wt_check(ret == SLOT, "%s: %zd", row->name, ret);
+		ret = wt_write(mode, fd, buf, SLOT, pos[i], d->flags);
+		wt_check(ret == SLOT, "%s: %zd", d->name, ret);
 	}
 	close(fd);
 	wt_shutdown(false);
-	wt_umount();
-	wt_mount("lazytime");
+	remount(MOUNT_OPTIONS);
 	fd = wt_open("crash", O_RDWR);
+	wt_check(lseek(fd, 0, SEEK_END) == (BASE_SLOTS + 9) * SLOT,
+		 "%s: size %lld", d->name, (long long)lseek(fd, 0, SEEK_END));
 	for (i = 0; i < ARRAY_SIZE(pos); i++)
 		wt_expect_both(fd, pos[i], SLOT, 2);
 	wt_expect_both(fd, (BASE_SLOTS + 1) * SLOT, 7 * SLOT, 0);
 	close(fd);
+	wt_sys(unlink(wt_path("crash")));
 }
 
 static void crashes(enum wt_mode mode)
 {
-	unsigned int i;
+	static const struct demand others[] = {
+		{ .name = "sync inode", .sync_inode = true },
+		{ .name = "sync mount", .sync_mount = true },
+	};
+	unsigned int i, with;
 
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct demand d = { .name = rows[i].name };
+
 		if (!(rows[i].effect & DURABLE))
 			continue;
-		crash(mode, &rows[i], 0);
-		crash(mode, &rows[i], RWF_DONTCACHE);
+		for (with = 0; with < 2; with++) {
+			d.flags = with ? RWF_DONTCACHE : 0;
+			if (rows[i].kind == RWF)
+				d.flags |= rows[i].flag;
+			else
+				d.open_flags = rows[i].flag;
+			crash(mode, &d);
+		}
 	}
+	for (i = 0; i < ARRAY_SIZE(others); i++)
+		crash(mode, &others[i]);
 }
 
 int main(void)
@@ -438,7 +493,7 @@ int main(void)
 	wt_dev = wt_null_blk("wtflags", 400, "submit_queues=1 poll_queues=1 cache_size=64");
 	wt_raw = wt_dev;
 	/* Timestamps that need a transaction are EAGAIN with RWF_NOWAIT. */
-	wt_setup(NULL, "lazytime");
+	wt_setup(NULL, MOUNT_OPTIONS);
 	wt_check(wt_put("/proc/sys/fs/xfs/xfssyncd_centisecs", "720000"),
 		 "cannot keep the log worker away");
 	snprintf(log_stats, sizeof(log_stats), "/sys/fs/xfs/%s/stats/stats",
@@ -446,6 +501,7 @@ int main(void)
 	snprintf(disk_stats, sizeof(disk_stats), "/sys/block/%s/stat",
 		 strrchr(wt_dev, '/') + 1);
 	buf = wt_alloc(SLOT);
+	page = wt_alloc(SLOT);
 
 	wt_for_each_mode(mode)
 		crashes(mode);
@@ -454,6 +510,7 @@ int main(void)
 	for (slots = 0; slots < BASE_SLOTS; slots++)
 		gens[slots] = gen;
 	wt_sys(syncfs(file));
+	raw = wt_sys(open(wt_raw, O_RDONLY | O_DIRECT | O_CLOEXEC));
 	wt_for_each_mode(mode)
 		every_combination(mode);
 	have_iopoll = !getenv("WT_EMULATE") &&
@@ -463,12 +520,9 @@ int main(void)
 	else
 		wt_note("note: no polling ring");
 	close(file);
+	close(raw);
 
 	wt_note("served %u, refused %u, EAGAIN %u", answered[0], answered[1],
 		answered[2]);
-	/* The background does it now and then; the kernel would each time. */
-	wt_check(flushed * 20 < not_to_flush,
-		 "the device was flushed during %u of %u plain writes", flushed,
-		 not_to_flush);
 	wt_finish();
 }
