@@ -542,6 +542,7 @@ static const struct writethrough_fua_case writethrough_fua_cases[] = {
 	{ "merge barrier", 0, IOMAP_IOEND_BOUNDARY, 0, true },
 	{ "new", IOMAP_F_NEW, 0, 0, true },
 };
+
 KUNIT_ARRAY_PARAM_DESC(writethrough_fua, writethrough_fua_cases, name);
 
 static void writethrough_fua(struct kunit *test)
@@ -594,6 +595,7 @@ static const struct writethrough_flags_case writethrough_flags_cases[] = {
 	{ "append", FOP_WRITETHROUGH, RWF_WRITETHROUGH | RWF_APPEND, WRITE, 0,
 	  IOCB_WRITETHROUGH | IOCB_APPEND },
 };
+
 KUNIT_ARRAY_PARAM_DESC(writethrough_flags, writethrough_flags_cases, name);
 
 /* A refusal leaves the iocb as it was. */
@@ -601,16 +603,13 @@ static void writethrough_flags(struct kunit *test)
 {
 	const struct writethrough_flags_case *c = test->param_value;
 	struct writethrough_test *t = test->priv;
-	struct file_operations *fop;
+	const struct file_operations fop = { .fop_flags = c->fop_flags };
 	struct kiocb iocb = { };
 	struct file *file;
 
-	fop = kunit_kzalloc(test, sizeof(*fop), GFP_KERNEL);
 	file = kunit_kzalloc(test, sizeof(*file), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, fop);
 	KUNIT_ASSERT_NOT_NULL(test, file);
-	fop->fop_flags = c->fop_flags;
-	file->f_op = fop;
+	file->f_op = &fop;
 	file->f_mapping = t->inode->i_mapping;
 	file->f_inode = t->inode;
 	iocb.ki_filp = file;
