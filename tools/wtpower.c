@@ -1738,7 +1738,8 @@ static unsigned int weight(uint64_t index)
 /* How many states at this cut, so that there are as many as asked for in all. */
 static unsigned int share(uint64_t index, uint64_t weights)
 {
-	double per_cut = (double)opt.states * weight(index) / weights;
+	/* Some turn out to be the same as others. */
+	double per_cut = 1.25 * opt.states * weight(index) / weights;
 	unsigned int n = per_cut;
 
 	if ((mix(opt.seed ^ mix(index)) % 1000000) / 1e6 < per_cut - n)
