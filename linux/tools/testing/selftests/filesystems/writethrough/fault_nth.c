@@ -895,9 +895,9 @@ static void late(const struct scenario *sc, enum wt_mode mode, int flags)
 			wt_shutdown(false);
 		wt_dm_resume(&dm);
 		out.ret = wt_wait(&req);
-		down = is_shut_down(fd);
-		if (!down && tags[i])
+		if (tags[i])
 			set_tag(tags[i], 0);
+		down = is_shut_down(fd);
 		points++;
 		downs += down;
 		errors += out.ret < 0;
@@ -935,8 +935,7 @@ static void unmapped(const struct scenario *sc, enum wt_mode mode, int flags)
 		set_tag(tag, points / 2 + 1);
 		out.ret = wt_write(mode, fd, source, sc->len, sc->off,
 				   flags | sc->flags);
-		if (!is_shut_down(fd))
-			set_tag(tag, 0);
+		set_tag(tag, 0);
 		errors += out.ret < 0;
 		shorts += out.ret > 0 && out.ret < (ssize_t)sc->len;
 		wt_check(out.ret > 0 || out.ret == -EIO ||
