@@ -11,6 +11,7 @@
  *
  * Mutant: 130-dontcache-left-out
  * Mutant: 131-dontcache-always
+ * Mutant: 136-dropped-only-by-completion
  * lab: --disk 600M --timeout 300
  * blocks: 1024
  */
