@@ -1062,10 +1062,10 @@ static void d_kill(void)
 		fd = open(path_of(file_names[file]), O_RDWR | O_CLOEXEC);
 		if (fd < 0)
 			_exit(0);
-		for (;;) {
+		/* A buffer each: nobody waits for what is in flight. */
+		for (i = 0; i < DEPTH; i++) {
 			struct iocb *iocb;
 
-			i = below(DEPTH);
 			w[i].fd = fd;
 			w[i].file = file;
 			pick(&w[i], FILE_SIZE);
@@ -1098,14 +1098,16 @@ static void d_kill(void)
 				iocb->aio_rw_flags = w[i].flags;
 				syscall(__NR_io_submit, q.aio, 1, &iocb);
 			}
-			if (one_in(40)) {
-				if (one_in(2))
-					io_uring_queue_exit(&q.ring);
-				else
-					syscall(__NR_io_destroy, q.aio);
-				_exit(0);
-			}
+			if (one_in(40))
+				break;
 		}
+		if (one_in(3))
+			sleep_ms(below(200));
+		if (one_in(2))
+			io_uring_queue_exit(&q.ring);
+		else
+			syscall(__NR_io_destroy, q.aio);
+		_exit(0);
 	}
 	sleep_ms(below(150));
 	begin("kill");
