@@ -23,8 +23,12 @@ test: need-test kernel programs ## run the tests
 mutants: kernel programs ## plant bugs, and see the tests find them
 	@tests/mutants.sh $(MUTANTS)
 
+coverage: ## how much of our kernel code the tests reach (COVERAGE=--full: every failure, too)
+	@tests/coverage $(COVERAGE)
+
 soak: kernel programs ## run the tests that go by chance for HOURS=N (0.5 will do, too)
 	@tests/soak --hours $(or $(HOURS),1) $(kernel_options)
+
 bench: ## measure how fast it is: P=P1,P4 for these points only
 	@bench/run $(P)
 
@@ -33,6 +37,7 @@ docs: ## write the parts of the documentation that are made from something else
 
 powerloss: kernel programs ## every state that a power failure could leave; STATES=N of them
 	@tools/powerloss.sh -j $$(nproc) $(if $(STATES),--states $(STATES)) $(if $(SEED),--seed $(SEED))
+
 failures: kernel programs ## make everything that can fail in a call fail (FAULTS='SCENARIO...')
 	@tests/failures $(FAULTS)
 
