@@ -26,6 +26,10 @@ mutants: kernel programs ## plant bugs, and see the tests find them
 coverage: ## how much of our kernel code the tests reach (COVERAGE=--full: every failure, too)
 	@tests/coverage $(COVERAGE)
 
+suite: ## run a file-system suite, built in SUITE=DIR: TESTS='...' GROUPS='...' CONFIGS='4k 1k ...'
+	@tests/suite --suite '$(SUITE)' $(if $(RELEASE),--release) $(if $(TESTS),--tests '$(TESTS)') \
+		$(if $(GROUPS),--groups '$(GROUPS)') $(if $(CONFIGS),--configs '$(CONFIGS)')
+
 soak: kernel programs ## run the tests that go by chance for HOURS=N (0.5 will do, too)
 	@tests/soak --hours $(or $(HOURS),1) $(kernel_options)
 
