@@ -66,7 +66,7 @@ if [ -n "$state" ]; then
 fi
 
 echo "powerloss: seed $seed"
-rm -f "$dir/lab-failed"
+rm -f "$dir/lab-failed" "$dir/skipped"
 # shellcheck disable=SC2086
 set -- $kinds
 each=$(((states + $# - 1) / $#))
@@ -86,6 +86,10 @@ run() {
 	echo "== $kind ($(elapsed))"
 	cat "$dir/$kind.out"
 	[ "$status" != 0 ] || return 0
+	if [ "$status" = 77 ]; then
+		: >"$dir/skipped"
+		return 0
+	fi
 	grep -v '^wtpower: .* states of' "$dir/$kind.err" || :
 	echo "FAIL $kind: status $status, seed $seed"
 	if [ "$status" = 125 ] && ! grep -q 'lab: command starts' "$dir/$kind.kernel"; then
@@ -152,11 +156,14 @@ trap end_jobs INT TERM HUP
 
 for kind; do
 	[ -z "$quick" ] || [ "$failed" = 0 ] || continue
+	[ ! -e "$dir/skipped" ] || continue
 	rm -f "$dir/$kind.out"
 	start "$kind" run "$kind"
 	[ -z "$quick" ] || finish
 done
 finish
+# Said by the first that found out
+[ ! -e "$dir/skipped" ] || exit 77
 
 if [ -n "$controls" ]; then
 	start plain control plain 'the same load without the flags' \
