@@ -74,6 +74,7 @@ static struct {
 	const char	*terminal;	/* instead of the two, for a person */
 	int		limit;		/* in seconds since the machine started */
 	bool		kmemleak;
+	bool		hung;		/* do not wait for what may never end */
 } job;
 
 static int kmsg = -1;
@@ -99,7 +100,8 @@ static void note(const char *format, ...)
 /* User-Mode Linux powers off; QEMU is told to take a reboot as the end. */
 static void power_off(void)
 {
-	sync();
+	if (!job.hung)
+		sync();
 	reboot(job.type && !strcmp(job.type, "9p") ? RB_AUTOBOOT :
 						     RB_POWER_OFF);
 	/* Only PID 1's death is left to end the machine. */
@@ -615,7 +617,8 @@ int main(void)
 
 	status = run_command();
 	/* After a hang, one more must not keep the machine from ending. */
-	if (status != OUT_OF_TIME) {
+	job.hung = status == OUT_OF_TIME;
+	if (!job.hung) {
 		if (job.kmemleak)
 			look_for_leaks();
 		unmount_all();
