@@ -603,6 +603,11 @@ static void zero_some(enum op op, enum file file)
 	 */
 	if (opt.realtime)
 		do_op(OP_FSYNC, file, 0, 0);
+	/* A hole, then delayed allocation, and somebody who needs it now */
+	if (op == OP_PUNCH) {
+		do_write(file, off, BLOCK, 0, HOW_SYNC);
+		do_write(file, off, BLOCK, THROUGH | (pick(2) ? WT_RWF_DSYNC : 0), pick(NR_HOWS));
+	}
 }
 
 static void one_operation(void)
