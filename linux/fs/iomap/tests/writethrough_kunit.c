@@ -48,13 +48,13 @@ static int writethrough_test_init(struct kunit *test)
 	inode->i_data.host = inode;
 	t->inode = inode;
 	t->data = kunit_kmalloc(test, ARRAY_SIZE(t->folios) * PAGE_SIZE,
-			GFP_KERNEL);
+				GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, t->data);
 	for (i = 0; i < ARRAY_SIZE(t->folios) * PAGE_SIZE; i++)
 		t->data[i] = 'a' + i % 23;
 
 	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test,
-			writethrough_free_folios, t));
+							   writethrough_free_folios, t));
 	for (i = 0; i < ARRAY_SIZE(t->folios); i++) {
 		struct folio *folio = folio_alloc(GFP_KERNEL | __GFP_ZERO, 0);
 
@@ -86,10 +86,10 @@ static void writethrough_chunk_small(struct kunit *test)
 			iomap_writethrough_chunk(mapping, PAGE_SIZE - 1, most));
 	KUNIT_EXPECT_EQ(test, most,
 			iomap_writethrough_chunk(mapping, 5 * PAGE_SIZE,
-					MAX_RW_COUNT));
+						 MAX_RW_COUNT));
 	KUNIT_EXPECT_EQ(test, most,
 			iomap_writethrough_chunk(mapping,
-					MAX_LFS_FILESIZE - 2 * most + 1,
+						 MAX_LFS_FILESIZE - 2 * most + 1,
 					2 * most - 1));
 }
 
@@ -115,7 +115,7 @@ static void writethrough_chunk_large(struct kunit *test)
 			iomap_writethrough_chunk(mapping, max - 1, 2));
 	KUNIT_EXPECT_EQ(test, max - PAGE_SIZE,
 			iomap_writethrough_chunk(mapping, 3 * max + PAGE_SIZE,
-					MAX_RW_COUNT));
+						 MAX_RW_COUNT));
 }
 
 /* Whatever the copy does not get done, in the end one byte is tried alone. */
@@ -146,7 +146,7 @@ static struct {
 } writethrough_asked;
 
 static int writethrough_fake_map(struct iomap_writepage_ctx *wpc, loff_t pos,
-		unsigned int len, unsigned int flags)
+				 unsigned int len, unsigned int flags)
 {
 	writethrough_asked.pos = pos;
 	writethrough_asked.len = len;
@@ -235,17 +235,17 @@ static void writethrough_map_trimmed(struct kunit *test)
 	iter.pos = 3 * BLOCK + 10;
 	KUNIT_EXPECT_EQ(test, 3 * BLOCK - 10,
 			iomap_writethrough_map(&iter, &wpc, 8 * BLOCK,
-					8 * BLOCK));
+					       8 * BLOCK));
 	/* it reaches just as far */
 	KUNIT_EXPECT_EQ(test, 3 * BLOCK - 10,
 			iomap_writethrough_map(&iter, &wpc, 3 * BLOCK - 10,
-					8 * BLOCK));
+					       8 * BLOCK));
 	/* beyond what an unsigned long holds everywhere */
 	iter.pos = (1ULL << 40) + 1;
 	writethrough_asked.offset = 1ULL << 40;
 	KUNIT_EXPECT_EQ(test, 4 * BLOCK - 1,
 			iomap_writethrough_map(&iter, &wpc, 8 * BLOCK,
-					8 * BLOCK));
+					       8 * BLOCK));
 
 	writethrough_asked.error = -ENOSPC;
 	KUNIT_EXPECT_EQ(test, -ENOSPC,
@@ -257,7 +257,7 @@ static void writethrough_map_trimmed(struct kunit *test)
  * what counts, and sees to it that the rest is still in the iov_iter.
  */
 static size_t writethrough_copy_some(struct kunit *test, size_t off, size_t len,
-		size_t have, size_t *copied)
+				     size_t have, size_t *copied)
 {
 	struct writethrough_test *t = test->priv;
 	struct kvec kvec = { t->data, have };
@@ -266,10 +266,10 @@ static size_t writethrough_copy_some(struct kunit *test, size_t off, size_t len,
 
 	iov_iter_kvec(&from, ITER_SOURCE, &kvec, 1, have);
 	good = iomap_writethrough_copy_folio(t->inode, t->folios[0], off, len,
-			&from, copied);
+					     &from, copied);
 	KUNIT_EXPECT_EQ(test, have - good, iov_iter_count(&from));
 	KUNIT_EXPECT_MEMEQ(test, t->data,
-			(char *)folio_address(t->folios[0]) + off, good);
+			   (char *)folio_address(t->folios[0]) + off, good);
 	return good;
 }
 
@@ -289,7 +289,7 @@ static void writethrough_copy_whole(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, ifs_alloc(t->inode, t->folios[0], 0));
 	KUNIT_EXPECT_EQ(test, 2 * BLOCK,
 			writethrough_copy_some(test, BLOCK, 2 * BLOCK,
-					2 * BLOCK, &copied));
+					       2 * BLOCK, &copied));
 	KUNIT_EXPECT_EQ(test, 2 * BLOCK, copied);
 	KUNIT_EXPECT_FALSE(test, writethrough_uptodate(test, 0));
 	KUNIT_EXPECT_TRUE(test, writethrough_uptodate(test, 1));
@@ -314,13 +314,13 @@ static void writethrough_copy_short(struct kunit *test)
 	/* inside the first */
 	KUNIT_EXPECT_EQ(test, 0,
 			writethrough_copy_some(test, 0, 3 * BLOCK, BLOCK - 1,
-					&copied));
+					       &copied));
 	KUNIT_EXPECT_EQ(test, BLOCK - 1, copied);
 	KUNIT_EXPECT_FALSE(test, writethrough_uptodate(test, 0));
 	/* inside the first, which the write begins in */
 	KUNIT_EXPECT_EQ(test, 0,
 			writethrough_copy_some(test, 100, 3 * BLOCK, 50,
-					&copied));
+					       &copied));
 	KUNIT_EXPECT_FALSE(test, writethrough_uptodate(test, 0));
 	/* not a byte */
 	KUNIT_EXPECT_EQ(test, 0,
@@ -329,20 +329,20 @@ static void writethrough_copy_short(struct kunit *test)
 	/* inside the third */
 	KUNIT_EXPECT_EQ(test, 2 * BLOCK,
 			writethrough_copy_some(test, 0, 4 * BLOCK,
-					2 * BLOCK + 1, &copied));
+					       2 * BLOCK + 1, &copied));
 	KUNIT_EXPECT_TRUE(test, writethrough_uptodate(test, 0));
 	KUNIT_EXPECT_TRUE(test, writethrough_uptodate(test, 1));
 	KUNIT_EXPECT_FALSE(test, writethrough_uptodate(test, 2));
 	/* just before the fourth */
 	KUNIT_EXPECT_EQ(test, BLOCK,
 			writethrough_copy_some(test, 2 * BLOCK, 2 * BLOCK,
-					BLOCK, &copied));
+					       BLOCK, &copied));
 	KUNIT_EXPECT_TRUE(test, writethrough_uptodate(test, 2));
 	KUNIT_EXPECT_FALSE(test, writethrough_uptodate(test, 3));
 	/* from one that is up to date into one that is not */
 	KUNIT_EXPECT_EQ(test, BLOCK - 30,
 			writethrough_copy_some(test, 2 * BLOCK + 30, BLOCK,
-					BLOCK - 20, &copied));
+					       BLOCK - 20, &copied));
 	KUNIT_EXPECT_FALSE(test, folio_test_uptodate(t->folios[0]));
 }
 
@@ -356,10 +356,10 @@ static void writethrough_copy_short_uptodate(struct kunit *test)
 	iomap_set_range_uptodate(t->folios[0], BLOCK, BLOCK);
 	KUNIT_EXPECT_EQ(test, 5,
 			writethrough_copy_some(test, BLOCK + 3, 100, 5,
-					&copied));
+					       &copied));
 	KUNIT_EXPECT_EQ(test, BLOCK - 1,
 			writethrough_copy_some(test, BLOCK, 2 * BLOCK,
-					BLOCK - 1, &copied));
+					       BLOCK - 1, &copied));
 	KUNIT_EXPECT_FALSE(test, writethrough_uptodate(test, 2));
 }
 
@@ -374,15 +374,15 @@ static void writethrough_copy_one_block(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, ifs_alloc(t->inode, folio, 0));
 	KUNIT_EXPECT_EQ(test, 0,
 			writethrough_copy_some(test, 0, PAGE_SIZE,
-					PAGE_SIZE - 1, &copied));
+					       PAGE_SIZE - 1, &copied));
 	KUNIT_EXPECT_FALSE(test, folio_test_uptodate(folio));
 	KUNIT_EXPECT_EQ(test, PAGE_SIZE,
 			writethrough_copy_some(test, 0, PAGE_SIZE, PAGE_SIZE,
-					&copied));
+					       &copied));
 	KUNIT_EXPECT_TRUE(test, folio_test_uptodate(folio));
 	KUNIT_EXPECT_EQ(test, 9,
 			writethrough_copy_some(test, 1, PAGE_SIZE - 1, 9,
-					&copied));
+					       &copied));
 }
 
 static void writethrough_copy_batch(struct kunit *test)
@@ -405,13 +405,13 @@ static void writethrough_copy_batch(struct kunit *test)
 	iov_iter_kvec(&from, ITER_SOURCE, &kvec, 1, have);
 	KUNIT_EXPECT_EQ(test, PAGE_SIZE + BLOCK,
 			iomap_writethrough_copy(&iter, &fbatch, 2 * PAGE_SIZE,
-					&from, &hint));
+						&from, &hint));
 	KUNIT_EXPECT_EQ(test, 5, iov_iter_count(&from));
 	KUNIT_EXPECT_MEMEQ(test, t->data,
-			(char *)folio_address(t->folios[0]) + BLOCK,
+			   (char *)folio_address(t->folios[0]) + BLOCK,
 			PAGE_SIZE - BLOCK);
 	KUNIT_EXPECT_MEMEQ(test, t->data + PAGE_SIZE - BLOCK,
-			folio_address(t->folios[1]), 2 * BLOCK);
+			   folio_address(t->folios[1]), 2 * BLOCK);
 
 	/* nothing, and how much there would have been */
 	iov_iter_kvec(&from, ITER_SOURCE, &kvec, 1, 5);
@@ -419,7 +419,7 @@ static void writethrough_copy_batch(struct kunit *test)
 	fbatch.folios[0] = t->folios[2];
 	KUNIT_EXPECT_EQ(test, 0,
 			iomap_writethrough_copy(&iter, &fbatch, BLOCK, &from,
-					&hint));
+						&hint));
 	KUNIT_EXPECT_EQ(test, 5, hint);
 }
 
@@ -474,7 +474,7 @@ static void writethrough_trim_batch(struct kunit *test)
 
 /* Grow the size by a write to the second folio, and look at what is before. */
 static void writethrough_grow(struct kunit *test, loff_t old_size, loff_t pos,
-		size_t written)
+			      size_t written)
 {
 	struct writethrough_test *t = test->priv;
 	struct iomap_iter iter = { .inode = t->inode, .pos = pos };
