@@ -154,11 +154,80 @@ static struct folio *iomap_writethrough_get_folio(struct iomap_iter *iter,
 }
 
 /*
- * Bring a locked folio to rest: no I/O in flight, and no way to modify it but
- * through us.
+ * Writeback of a folio can be joined by as many as want to for a few
+ * milliseconds, and by a few however long that takes.  Then the folio has to
+ * come to rest once, or an fsync that waits for the end of its writeback would
+ * do so for as long as somebody keeps writing to it.
  *
- * Its mappings are write-protected, so that the next store through one faults,
- * and waits for the I/O that is about to start:
+ * Everybody else who waits does so with the folio locked: nobody can join then.
+ * That fsync waits cannot be told from the folio's state, as those who want to
+ * write wait for the lock, in the same queue.
+ */
+#define IOMAP_WRITETHROUGH_JOIN_NR	32
+#define IOMAP_WRITETHROUGH_JOIN_MSECS	10
+
+static bool iomap_writethrough_can_join(const struct iomap_folio_state *ifs)
+{
+	/* not one of ours */
+	if (!ifs->writeback_joined)
+		return false;
+	if (ifs->writeback_joined < IOMAP_WRITETHROUGH_JOIN_NR)
+		return true;
+	return (u32)jiffies - ifs->writeback_start <
+		msecs_to_jiffies(IOMAP_WRITETHROUGH_JOIN_MSECS);
+}
+
+/*
+ * Other blocks of the locked folio are being written through.  Unless there is
+ * a reason not to, @len bytes at @off can be as well: they are added to what is
+ * pending right away, so that writeback of the folio does not end before they
+ * have been submitted, or given back by iomap_writethrough_give_back().
+ *
+ *	write-through			completion of the last I/O
+ *
+ *	lock folio, is under writeback
+ *					write_bytes_pending -= bytes: 0
+ *	pending is 0: not added
+ *	wait for the end of writeback
+ *					end writeback
+ *	start it
+ *
+ * It is up to iomap_writethrough_start_folio() to use them.
+ */
+static bool iomap_writethrough_join(struct inode *inode, struct folio *folio,
+		size_t off, size_t len)
+{
+	struct iomap_folio_state *ifs = folio->private;
+
+	if (!ifs || !iomap_writethrough_can_join(ifs) ||
+	    ifs_range_in_flight(inode, folio, off, len))
+		return false;
+	if (!atomic_add_unless(&ifs->write_bytes_pending, len, 0))
+		return false;
+	ifs->writeback_reserved = len;
+	return true;
+}
+
+/* Writeback that was joined goes on without us. */
+static void iomap_writethrough_give_back(struct folio *folio)
+{
+	struct iomap_folio_state *ifs = folio->private;
+	size_t len;
+
+	if (!ifs || !ifs->writeback_reserved)
+		return;
+	len = ifs->writeback_reserved;
+	ifs->writeback_reserved = 0;
+	iomap_finish_folio_write(folio->mapping->host, folio, len);
+}
+
+/*
+ * Bring the blocks of a locked folio from @pos to @end to rest: no I/O of them
+ * in flight, and no way to modify them but through us.  For I/O of other blocks
+ * there is nothing to wait, unless it is background writeback.
+ *
+ * The folio's mappings are write-protected, so that the next store through one
+ * faults, and waits for the I/O that is about to start:
  *
  *	write-through			mmap store
  *
@@ -173,16 +242,24 @@ static struct folio *iomap_writethrough_get_folio(struct iomap_iter *iter,
  *					store
  */
 static int iomap_writethrough_settle_folio(struct iomap_iter *iter,
-		struct folio *folio)
+		struct folio *folio, loff_t pos, loff_t end)
 {
 	unsigned int nr_blocks = i_blocks_per_folio(iter->inode, folio);
+	unsigned int block_size = i_blocksize(iter->inode);
 
 	if (!ifs_alloc(iter->inode, folio, iter->flags) && nr_blocks > 1)
 		return -EAGAIN;
 	if (folio_test_writeback(folio)) {
-		if (iter->flags & IOMAP_NOWAIT)
-			return -EAGAIN;
-		folio_wait_writeback(folio);
+		size_t off = offset_in_folio(folio, round_down(pos, block_size));
+
+		end = min_t(loff_t, round_up(end, block_size),
+			    folio_next_pos(folio));
+		if (!iomap_writethrough_join(iter->inode, folio, off,
+				end - folio_pos(folio) - off)) {
+			if (iter->flags & IOMAP_NOWAIT)
+				return -EAGAIN;
+			folio_wait_writeback(folio);
+		}
 	}
 	/* the walk of its mappings may have to wait for an mmap() */
 	if ((iter->flags & IOMAP_NOWAIT) && folio_mapped(folio))
@@ -204,6 +281,7 @@ static void iomap_writethrough_unlock(struct folio_batch *fbatch,
 	while (folio_batch_count(fbatch) > first) {
 		struct folio *folio = fbatch->folios[--fbatch->nr];
 
+		iomap_writethrough_give_back(folio);
 		folio_unlock(folio);
 		if (!folio_test_writeback(folio))
 			folio_end_dropbehind(folio);
@@ -255,7 +333,7 @@ static ssize_t iomap_writethrough_lock(struct iomap_iter *iter, size_t len,
 			break;
 		}
 		folio_batch_add(fbatch, folio);
-		error = iomap_writethrough_settle_folio(iter, folio);
+		error = iomap_writethrough_settle_folio(iter, folio, pos, end);
 		if (error)
 			break;
 		pos = folio_next_pos(folio);
@@ -428,9 +506,10 @@ static bool iomap_writethrough_folio_dirty(struct inode *inode,
 }
 
 /*
- * Make blocks clean and put them under writeback.  Other dirty blocks of the
- * folio stay dirty, and the folio with them: it keeps the TOWRITE tag by which
- * an fsync that runs right now is going to find them.
+ * Put the folio under writeback.  The dirty state of the blocks that are going
+ * to be written has been cleared; if others are dirty, so is the folio, and
+ * keeps the TOWRITE tag by which an fsync that runs right now is going to find
+ * them.
  *
  * Whoever has pinned a folio may dirty it without holding its lock, block bits
  * first.  Hence the bits are looked at again after PG_dirty has been cleared:
@@ -443,17 +522,12 @@ static bool iomap_writethrough_folio_dirty(struct inode *inode,
  *	clear PG_dirty
  *	dirty blocks: set PG_dirty
  */
-static void iomap_writethrough_start_folio(struct inode *inode,
-		struct folio *folio, size_t off, size_t len)
+static void iomap_writethrough_start_writeback(struct inode *inode,
+		struct folio *folio)
 {
 	struct iomap_folio_state *ifs = folio->private;
 
 	WARN_ON_ONCE(folio_test_writeback(folio));
-	if (ifs) {
-		WARN_ON_ONCE(atomic_read(&ifs->write_bytes_pending));
-		atomic_set(&ifs->write_bytes_pending, len);
-		iomap_clear_range_dirty(folio, off, len);
-	}
 	if (folio_test_dirty(folio) &&
 	    !(ifs && iomap_writethrough_folio_dirty(inode, folio))) {
 		folio_clear_dirty_for_io(folio);
@@ -461,6 +535,56 @@ static void iomap_writethrough_start_folio(struct inode *inode,
 			filemap_dirty_folio(inode->i_mapping, folio);
 	}
 	__folio_start_writeback(folio, folio_test_dirty(folio));
+}
+
+/*
+ * Make blocks clean and put them in flight, as the first of the folio or
+ * together with those that are already.
+ *
+ * In the latter case PG_dirty is left alone: the dirty tag of the page cache is
+ * only brought in line with it when writeback starts.  If none of the blocks is
+ * dirty any more, background writeback finds out.
+ *
+ * Bytes are counted before anything is submitted, and those that were reserved
+ * for more than was copied are given back after that: writeback cannot end in
+ * between.
+ */
+static void iomap_writethrough_start_folio(struct inode *inode,
+		struct folio *folio, size_t off, size_t len)
+{
+	struct iomap_folio_state *ifs = folio->private;
+
+	if (!ifs) {
+		iomap_writethrough_start_writeback(inode, folio);
+		return;
+	}
+
+	ifs_start_range_write(inode, folio, off, len);
+	if (ifs->writeback_reserved) {
+		WARN_ON_ONCE(ifs->writeback_reserved < len);
+		WARN_ON_ONCE(!folio_test_writeback(folio));
+		ifs->writeback_joined++;
+		ifs->writeback_reserved -= len;
+		iomap_writethrough_give_back(folio);
+		return;
+	}
+
+	WARN_ON_ONCE(atomic_read(&ifs->write_bytes_pending));
+	atomic_set(&ifs->write_bytes_pending, len);
+	ifs->writeback_start = jiffies;
+	ifs->writeback_joined = 1;
+	iomap_writethrough_start_writeback(inode, folio);
+}
+
+/*
+ * Blocks of a write-through have been written, or are not going to be.  Called
+ * before iomap_finish_folio_write().
+ */
+void iomap_writethrough_end_folio(struct inode *inode, struct folio *folio,
+		size_t off, size_t len)
+{
+	if (folio->private)
+		ifs_end_range_write(inode, folio, off, len);
 }
 
 /*
@@ -521,6 +645,7 @@ static void iomap_writethrough_redirty_folio(struct inode *inode,
 {
 	iomap_set_range_dirty(folio, off, len);
 	filemap_dirty_folio(inode->i_mapping, folio);
+	iomap_writethrough_end_folio(inode, folio, off, len);
 	iomap_finish_folio_write(inode, folio, len);
 }
 
