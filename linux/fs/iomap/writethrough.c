@@ -24,8 +24,9 @@
 
 /*
  * How much of @count bytes at @pos to try in one batch.  A batch that is not the
- * last must end where a folio does: the next one would wait for our own I/O to
- * the rest of it, with the inode lock held.  Folios are naturally aligned.
+ * last should end where a folio does: the next one would lock it once more, and
+ * might have to wait for our own I/O to the rest of it, with the inode lock held.
+ * Folios are naturally aligned.
  */
 static size_t iomap_writethrough_chunk(struct address_space *mapping,
 		loff_t pos, size_t count)
@@ -305,15 +306,16 @@ static void iomap_writethrough_trim(struct folio_batch *fbatch, loff_t end)
  *
  * Everybody who locks several folios of a file does so in ascending order, and
  * a folio that is under writeback but not submitted yet is only ever held back
- * by somebody who is about to lock a folio behind it:
+ * by somebody who is about to lock a folio behind it, be it that he has put it
+ * under writeback or that he has joined that:
  *
- *	write-through			writeback
+ *	write-through			writeback, or write-through
  *
- *	lock folio 1			lock folio 2, start writeback,
- *					  unlock, keep the ioend open
- *	lock folio 2, wait for its
- *	  writeback			lock folio 3, add it
- *					submit the ioend
+ *	lock folio 1			lock folio 2, start or join writeback,
+ *					  keep the I/O back
+ *	wait for folio 2, or for its
+ *	  writeback			lock folio 3
+ *					submit
  *
  * Waiting with folios locked therefore cannot deadlock: whom we wait for never
  * needs a folio at or before the one we wait at.

@@ -4,6 +4,7 @@
  * and a device.  Included by writethrough.c.
  */
 #include <kunit/test.h>
+#include <linux/backing-dev.h>
 
 #define BLOCKS_PER_PAGE	4
 #define BLOCK		(PAGE_SIZE / BLOCKS_PER_PAGE)
@@ -444,6 +445,257 @@ static void writethrough_dirty_blocks(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, iomap_writethrough_folio_dirty(t->inode, folio));
 }
 
+/*
+ * The states that a folio of which two blocks are written through can be in, by
+ * what has been done to it.
+ */
+struct writethrough_model {
+	bool	flight[2];
+	bool	dirty[2];
+	bool	whole;		/* under writeback as a whole */
+	bool	late;		/* too late to join */
+};
+
+enum writethrough_op {
+	WRITE_0, WRITE_1,	/* submitted, if the folio need not be waited for */
+	FAIL_0, FAIL_1,		/* the same, but the submission fails */
+	LEAVE_0, LEAVE_1,	/* the same, but nothing is copied */
+	DIRTY_0, DIRTY_1,
+	COMPLETE_0, COMPLETE_1,
+	GET_LATE,
+	START_WHOLE, COMPLETE_WHOLE,
+	NR_OPS,
+};
+
+static bool writethrough_model_busy(const struct writethrough_model *m)
+{
+	return m->flight[0] || m->flight[1] || m->whole;
+}
+
+static bool writethrough_model_can_write(const struct writethrough_model *m,
+					 unsigned int block)
+{
+	if (!writethrough_model_busy(m))
+		return true;
+	return !m->whole && !m->late && !m->flight[block];
+}
+
+static void writethrough_model_started(struct writethrough_model *m)
+{
+	if (!writethrough_model_busy(m))
+		m->late = false;
+}
+
+static void writethrough_do_write(struct writethrough_test *t,
+				  struct writethrough_model *m,
+				  enum writethrough_op op)
+{
+	struct folio *folio = t->folios[0];
+	unsigned int block = op & 1;
+	size_t off = block * BLOCK;
+
+	if (op <= FAIL_1) {
+		writethrough_model_started(m);
+		iomap_writethrough_start_folio(t->inode, folio, off, BLOCK);
+		m->dirty[block] = false;
+	}
+	if (op <= WRITE_1)
+		m->flight[block] = true;
+	else if (op <= FAIL_1) {
+		iomap_writethrough_redirty_folio(t->inode, folio, off, BLOCK);
+		m->dirty[block] = true;
+	}
+	iomap_writethrough_give_back(folio);
+}
+
+static void writethrough_do_whole(struct writethrough_test *t,
+				  struct writethrough_model *m)
+{
+	struct folio *folio = t->folios[0];
+	struct iomap_folio_state *ifs = folio->private;
+
+	/* as iomap_writeback_folio() does */
+	folio_clear_dirty_for_io(folio);
+	ifs->writeback_joined = 0;
+	atomic_set(&ifs->write_bytes_pending, PAGE_SIZE);
+	bitmap_clear(ifs->state, BLOCKS_PER_PAGE, BLOCKS_PER_PAGE);
+	__folio_start_writeback(folio, false);
+	m->dirty[0] = m->dirty[1] = false;
+	m->whole = true;
+}
+
+/* Returns false if the operation is not possible, or nobody would do it. */
+static bool writethrough_do_op(struct kunit *test, struct writethrough_model *m,
+			       enum writethrough_op op)
+{
+	struct writethrough_test *t = test->priv;
+	struct folio *folio = t->folios[0];
+	struct iomap_folio_state *ifs = folio->private;
+	struct iomap_iter iter = { .inode = t->inode, .flags = IOMAP_NOWAIT };
+	unsigned int block = op & 1;
+	size_t off = block * BLOCK;
+	int error;
+
+	switch (op) {
+	case WRITE_0 ... LEAVE_1:
+		error = iomap_writethrough_settle_folio(&iter, folio, off,
+				off + BLOCK);
+		KUNIT_EXPECT_EQ(test, error,
+				writethrough_model_can_write(m, block) ?
+				0 : -EAGAIN);
+		if (!error)
+			writethrough_do_write(t, m, op);
+		return !error;
+	case DIRTY_0 ... DIRTY_1:
+		if (m->dirty[block])
+			return false;
+		iomap_set_range_dirty(folio, off, BLOCK);
+		folio_set_dirty(folio);
+		m->dirty[block] = true;
+		return true;
+	case COMPLETE_0 ... COMPLETE_1:
+		if (!m->flight[block])
+			return false;
+		iomap_writethrough_end_folio(t->inode, folio, off, BLOCK);
+		iomap_finish_folio_write(t->inode, folio, BLOCK);
+		m->flight[block] = false;
+		return true;
+	case GET_LATE:
+		if (m->late || !writethrough_model_busy(m) || m->whole)
+			return false;
+		ifs->writeback_joined = IOMAP_WRITETHROUGH_JOIN_NR;
+		ifs->writeback_start = jiffies -
+			msecs_to_jiffies(IOMAP_WRITETHROUGH_JOIN_MSECS);
+		m->late = true;
+		return true;
+	case START_WHOLE:
+		if (writethrough_model_busy(m) || !folio_test_dirty(folio))
+			return false;
+		writethrough_do_whole(t, m);
+		return true;
+	case COMPLETE_WHOLE:
+		if (!m->whole)
+			return false;
+		iomap_finish_folio_write(t->inode, folio, PAGE_SIZE);
+		m->whole = false;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool writethrough_as_modelled(struct kunit *test,
+				     const struct writethrough_model *m)
+{
+	struct writethrough_test *t = test->priv;
+	struct folio *folio = t->folios[0];
+	struct iomap_folio_state *ifs = folio->private;
+	size_t pending = m->whole ? PAGE_SIZE : 0;
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		pending += m->flight[i] * BLOCK;
+		if (test_bit(2 * BLOCKS_PER_PAGE + i, ifs->state) !=
+		    m->flight[i])
+			return false;
+		if (test_bit(BLOCKS_PER_PAGE + i, ifs->state) != m->dirty[i])
+			return false;
+		if (m->dirty[i] && !folio_test_dirty(folio))
+			return false;
+	}
+	return folio_test_writeback(folio) == writethrough_model_busy(m) &&
+		atomic_read(&ifs->write_bytes_pending) == pending &&
+		!ifs->writeback_reserved;
+}
+
+/*
+ * Do what @path says, one digit an operation, and compare after each.  @first is
+ * the weight of the first digit.  Returns how many paths that was: those that
+ * begin with an operation that is not possible are shorter ones.  0 is failure.
+ */
+static unsigned int writethrough_follow(struct kunit *test, unsigned int path,
+					unsigned int first)
+{
+	struct writethrough_test *t = test->priv;
+	struct folio *folio = t->folios[0];
+	struct iomap_folio_state *ifs = folio->private;
+	struct writethrough_model m = { };
+	unsigned int weight, paths = 1;
+	bool good = true;
+
+	bitmap_zero(ifs->state, 3 * BLOCKS_PER_PAGE);
+	ifs->writeback_joined = 0;
+	folio_clear_dirty(folio);
+	folio_lock(folio);
+	for (weight = first; weight && good; weight /= NR_OPS) {
+		if (!writethrough_do_op(test, &m, path / weight % NR_OPS)) {
+			paths = weight - path % weight;
+			break;
+		}
+		good = writethrough_as_modelled(test, &m);
+	}
+	/* nothing stays behind when all has completed */
+	writethrough_do_op(test, &m, COMPLETE_0);
+	writethrough_do_op(test, &m, COMPLETE_1);
+	writethrough_do_op(test, &m, COMPLETE_WHOLE);
+	good = good && writethrough_as_modelled(test, &m);
+	folio_unlock(folio);
+	if (!good)
+		KUNIT_FAIL(test, "path %u goes wrong at weight %u", path,
+			   weight);
+	return good ? paths : 0;
+}
+
+/* Every order of up to five operations */
+static void writethrough_join_orders(struct kunit *test)
+{
+	static const unsigned int depth = 5;
+	struct writethrough_test *t = test->priv;
+	struct super_block *sb = kunit_kzalloc(test, sizeof(*sb), GFP_KERNEL);
+	unsigned int path = 0, done = 1, first = 1, i;
+
+	/* a folio can be put under writeback, and nobody else hears of it */
+	KUNIT_ASSERT_NOT_NULL(test, sb);
+	sb->s_bdi = &noop_backing_dev_info;
+	t->inode->i_sb = sb;
+	inode_state_assign_raw(t->inode, I_DIRTY_PAGES);
+	mapping_set_no_writeback_tags(t->inode->i_mapping);
+	mapping_set_writethrough(t->inode->i_mapping);
+	KUNIT_ASSERT_NOT_NULL(test, ifs_alloc(t->inode, t->folios[0], 0));
+	iomap_set_range_uptodate(t->folios[0], 0, PAGE_SIZE);
+
+	for (i = 1; i < depth; i++)
+		first *= NR_OPS;
+	while (done && path < first * NR_OPS) {
+		done = writethrough_follow(test, path, first);
+		path += done;
+		cond_resched();
+	}
+	t->inode->i_sb = NULL;
+}
+
+/* By a few for however long, by many for some milliseconds */
+static void writethrough_join_limits(struct kunit *test)
+{
+	const u32 while_ago = jiffies -
+		msecs_to_jiffies(IOMAP_WRITETHROUGH_JOIN_MSECS);
+	struct iomap_folio_state ifs = { .writeback_start = jiffies };
+
+	KUNIT_EXPECT_FALSE(test, iomap_writethrough_can_join(&ifs));
+	ifs.writeback_joined = 1;
+	KUNIT_EXPECT_TRUE(test, iomap_writethrough_can_join(&ifs));
+	ifs.writeback_start = while_ago;
+	KUNIT_EXPECT_TRUE(test, iomap_writethrough_can_join(&ifs));
+	ifs.writeback_joined = IOMAP_WRITETHROUGH_JOIN_NR - 1;
+	KUNIT_EXPECT_TRUE(test, iomap_writethrough_can_join(&ifs));
+	ifs.writeback_joined = IOMAP_WRITETHROUGH_JOIN_NR;
+	KUNIT_EXPECT_FALSE(test, iomap_writethrough_can_join(&ifs));
+	ifs.writeback_start = jiffies;
+	KUNIT_EXPECT_TRUE(test, iomap_writethrough_can_join(&ifs));
+	ifs.writeback_joined = UINT_MAX;
+	KUNIT_EXPECT_TRUE(test, iomap_writethrough_can_join(&ifs));
+}
+
 static void writethrough_trim_batch(struct kunit *test)
 {
 	struct writethrough_test *t = test->priv;
@@ -631,6 +883,8 @@ static struct kunit_case writethrough_test_cases[] = {
 	KUNIT_CASE(writethrough_copy_one_block),
 	KUNIT_CASE(writethrough_copy_batch),
 	KUNIT_CASE(writethrough_dirty_blocks),
+	KUNIT_CASE(writethrough_join_orders),
+	KUNIT_CASE(writethrough_join_limits),
 	KUNIT_CASE(writethrough_trim_batch),
 	KUNIT_CASE(writethrough_size),
 	KUNIT_CASE(writethrough_first_error),

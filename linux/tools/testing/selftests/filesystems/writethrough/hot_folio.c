@@ -5,6 +5,7 @@
  * the end of its writeback, nor whoever wants to change the folio.
  *
  * Mutant: 144-joined-for-ever
+ * Mutant: 146-counted-too-late
  */
 #include "wt.h"
 #include <signal.h>

@@ -8,7 +8,7 @@
  * Mutant: 140-nobody-joins
  * Mutant: 141-in-flight-not-looked-at
  * Mutant: 142-background-passes-by
- * Mutant: 143-in-flight-for-good
+ * Mutant: 147-clean-but-tagged
  * lab: --disk 600M
  */
 #include "wt.h"
@@ -241,6 +241,24 @@ static void one_fails(enum wt_mode mode)
 	close(fd);
 }
 
+/* The last block that was dirty is among them. */
+static void none_stays_dirty(enum wt_mode mode)
+{
+	int fd = file();
+	struct job jobs[NR];
+	pid_t pids[NR];
+
+	wt_plain_gen(fd, at(1), BLOCK, 3);
+	wt_dm_suspend(&dm);
+	start(mode, fd, jobs, pids);
+	end(pids);
+	wt_expect_both(fd, at(0), NR * BLOCK, 2);
+	wt_sys(fsync(fd));
+	wt_expect_clean(fd, 0, FILE_SIZE);
+	wt_expect_both(fd, at(0), NR * BLOCK, 2);
+	close(fd);
+}
+
 /* Blocks of which nothing is allocated yet, and a size that grows. */
 static void appends(enum wt_mode mode)
 {
@@ -283,6 +301,7 @@ int main(void)
 		others_wait(mode, do_background, "background writeback", 3);
 		background_gets_through(mode);
 		one_fails(mode);
+		none_stays_dirty(mode);
 		appends(mode);
 	}
 	wt_finish();
