@@ -493,6 +493,7 @@ static void writethrough_do_write(struct writethrough_test *t,
 	struct folio *folio = t->folios[0];
 	unsigned int block = op & 1;
 	size_t off = block * BLOCK;
+	struct folio_batch fbatch;
 
 	if (op <= FAIL_1) {
 		writethrough_model_started(m);
@@ -505,7 +506,12 @@ static void writethrough_do_write(struct writethrough_test *t,
 		iomap_writethrough_redirty_folio(t->inode, folio, off, BLOCK);
 		m->dirty[block] = true;
 	}
-	iomap_writethrough_give_back(folio);
+
+	folio_get(folio);
+	folio_batch_init(&fbatch);
+	folio_batch_add(&fbatch, folio);
+	iomap_writethrough_unlock(&fbatch, 0);
+	folio_lock(folio);
 }
 
 static void writethrough_do_whole(struct writethrough_test *t,

@@ -5,7 +5,7 @@
  * writes do whose data is written back as soon.
  *
  * Mutant: 036-no-preallocation
- * lab: --disk 600M
+ * lab: --disk 600M --timeout 240
  */
 #include "wt.h"
 
@@ -81,7 +81,7 @@ int main(void)
 {
 	enum wt_mode mode;
 
-	wt_start("hints", 120);
+	wt_start("hints", 220);
 	wt_need_writethrough();
 	wt_setup(NULL, NULL);
 	wt_for_each_mode(mode) {

@@ -5,7 +5,7 @@
  * them, and the device has what the cache has.
  *
  * Mutant: 038-in-flight-not-waited-for
- * lab: --disk 600M
+ * lab: --disk 600M --timeout 240
  * blocks: 1024
  */
 #include "wt.h"
@@ -85,7 +85,7 @@ int main(void)
 {
 	enum wt_mode mode;
 
-	wt_start("parallel", 60);
+	wt_start("parallel", 150);
 	wt_need_writethrough();
 	wt_setup(NULL, NULL);
 	wt_for_each_mode(mode) {
