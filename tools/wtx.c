@@ -2571,11 +2571,6 @@ static void set_up(int index)
 	if (opt.shared) {
 		snprintf(me.clone_file, sizeof(me.clone_file), "%s.clone%d",
 			 opt.file, index);
-		/* Ranges of whole blocks, so that folios are shared. */
-		me.lo = wt_round_down(total / opt.processes * index, 4096);
-		me.hi = index + 1 == (int)opt.processes ? total :
-			(int64_t)wt_round_down(total / opt.processes *
-					       (index + 1), 4096);
 	}
 	me.map_len = wt_round_up(opt.max, me.page);
 	/* Room for an offset into the buffer, and for whole sectors. */
@@ -2607,6 +2602,13 @@ static void set_up(int index)
 		new_file();
 	}
 	learn_limits();
+	if (opt.shared) {
+		/* Ranges of whole blocks, so that folios are shared. */
+		me.lo = wt_round_down(total / opt.processes * index, me.block);
+		me.hi = index + 1 == (int)opt.processes ? total :
+			(int64_t)wt_round_down(total / opt.processes *
+					       (index + 1), me.block);
+	}
 	reset_model(opt.shared ? total : 0);
 	for (i = 0; i < NR_OPS; i++) {
 		if (ops[i].kind & K_THROUGH && !opt.flag)
@@ -3274,8 +3276,9 @@ int main(int argc, char **argv)
 	if (opt.replay || opt.shrink)
 		read_head(opt.replay ? opt.replay : opt.shrink);
 	if (opt.processes < 1 || opt.processes > 64 ||
-	    opt.max < 65536 * opt.processes || opt.max > 1ull << 30)
-		die("1 to 64 processes, at least 64 KiB for each, 1 GiB in all");
+	    opt.max < (opt.shared ? 4096 : 65536) * opt.processes ||
+	    opt.max > 1ull << 30)
+		die("1 to 64 processes, at least 64 KiB for each, 4 KiB of one file, 1 GiB in all");
 	if (opt.shared && (opt.processes < 2 || opt.replay || opt.shrink))
 		die("--shared goes with --processes of 2 or more");
 	if (opt.replay && opt.processes > 1)

@@ -26,7 +26,9 @@
  * How much of @count bytes at @pos to try in one batch.  A batch that is not the
  * last should end where a folio does: the next one would lock it once more, and
  * might have to wait for our own I/O to the rest of it, with the inode lock held.
- * Folios are naturally aligned.
+ * Folios are naturally aligned, so where large ones are possible a batch does not
+ * cross a boundary of the largest.  It must not: khugepaged locks the folios
+ * between two of these, and then others before them.
  */
 static size_t iomap_writethrough_chunk(struct address_space *mapping,
 		loff_t pos, size_t count)
@@ -156,13 +158,12 @@ static struct folio *iomap_writethrough_get_folio(struct iomap_iter *iter,
 
 /*
  * Writeback of a folio can be joined by as many as want to for a few
- * milliseconds, and by a few however long that takes.  Then the folio has to
- * come to rest once, or an fsync that waits for the end of its writeback would
- * do so for as long as somebody keeps writing to it.
+ * milliseconds, and by a few however long that takes.  Then the next writer
+ * waits for the end of it, with the folio locked.
  *
- * Everybody else who waits does so with the folio locked: nobody can join then.
- * That fsync waits cannot be told from the folio's state, as those who want to
- * write wait for the lock, in the same queue.
+ * Most others who wait for a folio to come to rest have locked it, and nobody
+ * can join then.  The limit is for those who have not, such as reclaim for a
+ * memory cgroup.
  */
 #define IOMAP_WRITETHROUGH_JOIN_NR	32
 #define IOMAP_WRITETHROUGH_JOIN_MSECS	10
@@ -205,6 +206,7 @@ static bool iomap_writethrough_join(struct inode *inode, struct folio *folio,
 		return false;
 	if (!atomic_add_unless(&ifs->write_bytes_pending, len, 0))
 		return false;
+	WARN_ON_ONCE(ifs->writeback_reserved);
 	ifs->writeback_reserved = len;
 	return true;
 }
@@ -306,8 +308,9 @@ static void iomap_writethrough_trim(struct folio_batch *fbatch, loff_t end)
  *
  * Everybody who locks several folios of a file does so in ascending order, and
  * a folio that is under writeback but not submitted yet is only ever held back
- * by somebody who is about to lock a folio behind it, be it that he has put it
- * under writeback or that he has joined that:
+ * by somebody who is about to lock a folio behind it, or to map, allocate or read
+ * blocks, which does not wait for writeback.  Be it that he has put it under
+ * writeback or that he has joined that:
  *
  *	write-through			writeback, or write-through
  *
@@ -508,10 +511,9 @@ static bool iomap_writethrough_folio_dirty(struct inode *inode,
 }
 
 /*
- * Put the folio under writeback.  The dirty state of the blocks that are going
- * to be written has been cleared; if others are dirty, so is the folio, and
- * keeps the TOWRITE tag by which an fsync that runs right now is going to find
- * them.
+ * The dirty state of blocks that are going to be written has been cleared.  If
+ * others are dirty, so is the folio, and keeps the TOWRITE tag by which an fsync
+ * that runs right now is going to find them.  Else it becomes clean.
  *
  * Whoever has pinned a folio may dirty it without holding its lock, block bits
  * first.  Hence the bits are looked at again after PG_dirty has been cleared:
@@ -524,57 +526,87 @@ static bool iomap_writethrough_folio_dirty(struct inode *inode,
  *	clear PG_dirty
  *	dirty blocks: set PG_dirty
  */
-static void iomap_writethrough_start_writeback(struct inode *inode,
+static void iomap_writethrough_clean_folio(struct inode *inode,
 		struct folio *folio)
 {
 	struct iomap_folio_state *ifs = folio->private;
 
+	if (ifs && iomap_writethrough_folio_dirty(inode, folio))
+		return;
+	folio_clear_dirty_for_io(folio);
+	if (ifs && iomap_writethrough_folio_dirty(inode, folio))
+		filemap_dirty_folio(inode->i_mapping, folio);
+}
+
+/*
+ * The page cache brings its tag in line with PG_dirty when writeback starts.
+ * Writeback that is joined has started already.  As there, whoever sets PG_dirty
+ * after it has been looked at sets the tag after that.
+ */
+static void iomap_writethrough_clear_dirty_tag(struct address_space *mapping,
+		struct folio *folio)
+{
+	unsigned long flags;
+
+	xa_lock_irqsave(&mapping->i_pages, flags);
+	if (!folio_test_dirty(folio))
+		__xa_clear_mark(&mapping->i_pages, folio->index,
+				PAGECACHE_TAG_DIRTY);
+	xa_unlock_irqrestore(&mapping->i_pages, flags);
+}
+
+static void iomap_writethrough_start_writeback(struct inode *inode,
+		struct folio *folio)
+{
 	WARN_ON_ONCE(folio_test_writeback(folio));
-	if (folio_test_dirty(folio) &&
-	    !(ifs && iomap_writethrough_folio_dirty(inode, folio))) {
-		folio_clear_dirty_for_io(folio);
-		if (ifs && iomap_writethrough_folio_dirty(inode, folio))
-			filemap_dirty_folio(inode->i_mapping, folio);
-	}
+	if (folio_test_dirty(folio))
+		iomap_writethrough_clean_folio(inode, folio);
 	__folio_start_writeback(folio, folio_test_dirty(folio));
 }
 
 /*
+ * Put blocks under writeback that others of the folio are under.  Bytes have
+ * been counted for them; those that are not needed are given back, which does
+ * not end writeback as these are pending.
+ */
+static void iomap_writethrough_use_reserved(struct inode *inode,
+		struct folio *folio, size_t len)
+{
+	struct iomap_folio_state *ifs = folio->private;
+
+	WARN_ON_ONCE(ifs->writeback_reserved < len);
+	WARN_ON_ONCE(!folio_test_writeback(folio));
+	if (folio_test_dirty(folio)) {
+		iomap_writethrough_clean_folio(inode, folio);
+		iomap_writethrough_clear_dirty_tag(inode->i_mapping, folio);
+	}
+	ifs->writeback_joined++;
+	ifs->writeback_reserved -= len;
+	iomap_writethrough_give_back(folio);
+}
+
+/*
  * Make blocks clean and put them in flight, as the first of the folio or
- * together with those that are already.
- *
- * In the latter case PG_dirty is left alone: the dirty tag of the page cache is
- * only brought in line with it when writeback starts.  If none of the blocks is
- * dirty any more, background writeback finds out.
- *
- * Bytes are counted before anything is submitted, and those that were reserved
- * for more than was copied are given back after that: writeback cannot end in
- * between.
+ * together with those that are already.  Bytes are counted before anything is
+ * submitted.
  */
 static void iomap_writethrough_start_folio(struct inode *inode,
 		struct folio *folio, size_t off, size_t len)
 {
 	struct iomap_folio_state *ifs = folio->private;
 
-	if (!ifs) {
-		iomap_writethrough_start_writeback(inode, folio);
-		return;
-	}
+	if (ifs) {
+		ifs_start_range_write(inode, folio, off, len);
+		if (ifs->writeback_reserved) {
+			iomap_writethrough_use_reserved(inode, folio, len);
+			return;
+		}
 
-	ifs_start_range_write(inode, folio, off, len);
-	if (ifs->writeback_reserved) {
-		WARN_ON_ONCE(ifs->writeback_reserved < len);
-		WARN_ON_ONCE(!folio_test_writeback(folio));
-		ifs->writeback_joined++;
-		ifs->writeback_reserved -= len;
-		iomap_writethrough_give_back(folio);
-		return;
+		WARN_ON_ONCE(atomic_read(&ifs->write_bytes_pending));
+		atomic_set(&ifs->write_bytes_pending, len);
+		ifs->writeback_start = jiffies;
+		ifs->writeback_joined = 1;
 	}
-
-	WARN_ON_ONCE(atomic_read(&ifs->write_bytes_pending));
-	atomic_set(&ifs->write_bytes_pending, len);
-	ifs->writeback_start = jiffies;
-	ifs->writeback_joined = 1;
 	iomap_writethrough_start_writeback(inode, folio);
 }
 

@@ -4,7 +4,8 @@
  * the time, so that some I/O of it is always in flight: not whoever waits for
  * the end of its writeback, nor whoever wants to change the folio.
  *
- * Mutant: 144-joined-for-ever
+ * Mutant: 142-background-passes-by
+ * Mutant: 149-fsync-does-not-lock
  * Mutant: 146-counted-too-late
  * lab: --disk 600M --timeout 240
  */
@@ -23,6 +24,7 @@ static int fd;
 static volatile unsigned int *writes;	/* of each writer */
 static off_t folio;			/* where it begins */
 static unsigned int nr_blocks;		/* of it */
+static unsigned int background = 3;	/* generation of its data */
 
 /*
  * Writer n of them, with as many in flight as it can have: every third block
@@ -91,15 +93,16 @@ static void do_plain(void)
 	wt_plain_gen(fd, last_block(), BLOCK, 3);
 }
 
+/* The flusher is after data that is 10 ms old, ten times a second. */
 static void do_background(void)
 {
 	long long until = wt_now_ms() + LIMIT_MS;
 
-	wt_plain_gen(fd, last_block(), BLOCK, 4);
-	wt_sys(sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE));
-	while (!wt_disk_has(fd, last_block(), BLOCK, 4) && wt_now_ms() < until)
+	wt_plain_gen(fd, last_block(), BLOCK, ++background);
+	while (!wt_disk_has(fd, last_block(), BLOCK, background) &&
+	       wt_now_ms() < until)
 		wt_sleep_ms(5);
-	wt_expect_disk(fd, last_block(), BLOCK, 4);
+	wt_expect_disk(fd, last_block(), BLOCK, background);
 }
 
 static void do_punch(void)
@@ -233,6 +236,9 @@ int main(void)
 	wt_dev = wt_raw = wt_null_blk("hot", 400,
 				      "irqmode=2 completion_nsec=8000000");
 	wt_setup("-b size=1024", NULL);
+	wt_check(wt_put("/proc/sys/vm/dirty_expire_centisecs", "1") &&
+		 wt_put("/proc/sys/vm/dirty_writeback_centisecs", "10"),
+		 "the flusher cannot be told to hurry");
 	wt_for_each_mode(mode)
 		run();
 	wt_finish();

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Several blocks of one folio are on their way to the device together, each
- * block once. What else modifies the folio waits for all of them, background
- * writeback too rather than pass it by. An I/O that fails concerns its blocks
- * and its caller, and nobody else's.
+ * block once. What else modifies the folio waits for all of them. An I/O that
+ * fails concerns its blocks and its caller, and nobody else's.
  *
  * Mutant: 140-nobody-joins
  * Mutant: 141-in-flight-not-looked-at
- * Mutant: 142-background-passes-by
  * Mutant: 147-clean-but-tagged
  * lab: --disk 600M
  */
@@ -96,11 +94,11 @@ static void do_plain(void *arg)
 	wt_plain_gen(j->fd, at(j->block), BLOCK, j->gen);
 }
 
-static void do_background(void *arg)
+static void do_fsync(void *arg)
 {
 	struct job *j = arg;
 
-	wt_sys(sync_file_range(j->fd, 0, 0, SYNC_FILE_RANGE_WRITE));
+	wt_sys(fsync(j->fd));
 }
 
 static void do_truncate(void *arg)
@@ -171,9 +169,6 @@ static void others_wait(enum wt_mode mode, void (*fn)(void *arg),
 	struct job jobs[NR], other = { mode, fd, NR, 3, BLOCK };
 	pid_t pids[NR], pid;
 
-	/* what background writeback is about */
-	if (fn == do_background)
-		wt_plain_gen(fd, at(NR), BLOCK, 3);
 	wt_dm_suspend(&dm);
 	start(mode, fd, jobs, pids);
 	pid = wt_fork(fn, &other);
@@ -184,28 +179,6 @@ static void others_wait(enum wt_mode mode, void (*fn)(void *arg),
 	wt_expect_both(fd, at(0), NR * BLOCK, 2);
 	if (gen)
 		wt_expect_both(fd, at(NR), BLOCK, gen);
-	close(fd);
-}
-
-/* And it does write, without being asked to wait for it. */
-static void background_gets_through(enum wt_mode mode)
-{
-	int fd = file();
-	struct job jobs[NR];
-	pid_t pids[NR], pid;
-	long long until;
-
-	wt_plain_gen(fd, at(NR), BLOCK, 3);
-	wt_dm_suspend(&dm);
-	start(mode, fd, jobs, pids);
-	pid = wt_fork(do_background, &jobs[0]);
-	wt_sleep_ms(100);
-	end(pids);
-	wt_join(pid);
-	until = wt_now_ms() + 1000;
-	while (!wt_disk_has(fd, at(NR), BLOCK, 3) && wt_now_ms() < until)
-		wt_sleep_ms(10);
-	wt_expect_disk(fd, at(NR), BLOCK, 3);
 	close(fd);
 }
 
@@ -263,9 +236,8 @@ static void none_stays_dirty(enum wt_mode mode)
 	start(mode, fd, jobs, pids);
 	end(pids);
 	wt_expect_both(fd, at(0), NR * BLOCK, 2);
-	wt_sys(fsync(fd));
 	wt_expect_clean(fd, 0, FILE_SIZE);
-	wt_expect_both(fd, at(0), NR * BLOCK, 2);
+	wt_sys(fsync(fd));
 	close(fd);
 }
 
@@ -308,8 +280,7 @@ int main(void)
 		each_block_once(mode);
 		others_wait(mode, do_plain, "a plain write", 3);
 		others_wait(mode, do_truncate, "truncate", 0);
-		others_wait(mode, do_background, "background writeback", 3);
-		background_gets_through(mode);
+		others_wait(mode, do_fsync, "fsync", 1);
 		if (can_inject())
 			one_fails(mode);
 		else
