@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# wtx-lab.sh [-p PROCESSES] [-s] [-f] [-r SEED] [-x "WTX OPTIONS"] SECONDS [MKFS OPTION...]
+# wtx-lab.sh [-p PROCESSES] [-s | -o] [-f] [-r SEED] [-x "WTX OPTIONS"] SECONDS [MKFS OPTION...]
 #
 # In the lab: the exerciser on a new XFS on $WT_DEV. Afterwards the checker has
-# to find nothing. -s: the processes share one file. -f: all buffered writes are
-# written through, by XFS's switch for that. The log of the operations is on the
+# to find nothing. -s: the processes share one file. -o: they share its folios, too:
+# each has a few blocks only. -f: all buffered writes are written through, by XFS's
+# switch for that. The log of the operations is on the
 # host if the lab has a directory there, so that it outlives a kernel that does
 # not.
 
@@ -16,11 +17,12 @@ usage() {
 	exit 2
 }
 
-processes=1 shared='' force='' seed='' more=
-while getopts p:sfr:x: option; do
+processes=1 shared='' few='' force='' seed='' more=
+while getopts p:sofr:x: option; do
 	case $option in
 	p)	processes=$OPTARG ;;
 	s)	shared=--shared ;;
+	o)	shared=--shared few=yes ;;
 	f)	force=yes ;;
 	r)	seed=$OPTARG ;;
 	x)	more=$OPTARG ;;
@@ -41,6 +43,11 @@ log_dir=/run/out
 [ -z "$force" ] || echo 1 >/sys/fs/xfs/debug/writethrough
 mkfs.xfs -q -f "$@" "$WT_DEV"
 mount -t xfs "$WT_DEV" "$WT_MNT"
+
+# Five blocks of 1 KiB to four in a page, or a large folio to all
+size=$((5 * 1024 * processes))
+[ ! -e /sys/kernel/mm/transparent_hugepage ] || size=$((16 * 1024 * processes))
+[ -z "$few" ] || more="--size $size $more"
 
 # shellcheck disable=SC2086
 set -- $more
