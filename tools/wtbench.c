@@ -15,6 +15,7 @@
 #include <getopt.h>
 #include <libaio.h>
 #include <liburing.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -78,6 +79,8 @@ static struct options {
 	bool		sequential;
 	bool		large;		/* folios */
 	bool		copy;		/* one memcpy() of a block each, too */
+	bool		append;		/* to files that are empty at first */
+	bool		marks;		/* around the calls, for bench/calls.c */
 	off_t		size;		/* of the part of a job */
 	double		seconds;
 	unsigned long	ops;		/* instead, so many of each job */
@@ -188,7 +191,7 @@ static void make_file(unsigned int nr, off_t size)
 	if (buffer == MAP_FAILED)
 		fail("no memory", errno);
 	memset(buffer, 0x5a, step);
-	for (pos = 0; pos < size; pos += step)
+	for (pos = 0; pos < size && !opt.append; pos += step)
 		if (pwrite(fd, buffer, step, pos) != (ssize_t)step)
 			fail("cannot fill a file", errno);
 	if (fsync(fd))
@@ -217,6 +220,16 @@ static off_t next_offset(void)
 {
 	off_t off;
 
+	if (opt.append) {
+		if (me.next + opt.block > me.size) {
+			if (ftruncate(me.fd, 0))
+				fail("truncate", errno);
+			me.next = 0;
+		}
+		off = me.next;
+		me.next += opt.block;
+		return off;
+	}
 	if (opt.sequential) {
 		off = me.next;
 		me.next = (me.next + opt.block) % me.size;
@@ -287,6 +300,8 @@ static void run_bare(void)
 	unsigned long i;
 	ssize_t ret;
 
+	if (opt.marks)
+		sched_get_priority_min(SCHED_OTHER);
 	for (i = 0; i < opt.ops; i++) {
 		off_t off = next_offset();
 
@@ -301,6 +316,8 @@ static void run_bare(void)
 		if (ret != opt.block)
 			fail("a block", ret < 0 ? errno : EIO);
 	}
+	if (opt.marks)
+		sched_get_priority_max(SCHED_OTHER);
 	shared->job[me.nr].ops = opt.ops;
 }
 
@@ -534,6 +551,8 @@ static void usage(void)
 		"  --seq        one block after the other, not at random\n"
 		"  --large      large folios, where the file system has them\n"
 		"  --copy       (bare) copy the block in memory as well\n"
+		"  --append     to files that are empty at first, and whenever --size is reached\n"
+		"  --marks      (bare) let bench/calls.c count in between\n"
 		"  --seconds S, or --ops N of each job\n"
 		"modes:");
 	for (i = 0; i < ARRAY_SIZE(modes); i++)
@@ -551,7 +570,8 @@ static void parse(int argc, char **argv)
 		{ "size", 1, NULL, 's' },	{ "shared", 0, NULL, 'S' },
 		{ "seq", 0, NULL, 'r' },	{ "large", 0, NULL, 'l' },
 		{ "copy", 0, NULL, 'c' },	{ "seconds", 1, NULL, 't' },
-		{ "ops", 1, NULL, 'n' },	{ }
+		{ "ops", 1, NULL, 'n' },	{ "append", 0, NULL, 'a' },
+		{ "marks", 0, NULL, 'M' },	{ }
 	};
 	unsigned int i;
 	int c;
@@ -593,6 +613,12 @@ static void parse(int argc, char **argv)
 		case 'c':
 			opt.copy = true;
 			break;
+		case 'a':
+			opt.append = true;
+			break;
+		case 'M':
+			opt.marks = true;
+			break;
 		case 't':
 			opt.seconds = atof(optarg);
 			break;
@@ -605,7 +631,8 @@ static void parse(int argc, char **argv)
 	}
 	if (!opt.mode || optind != argc || !opt.depth ||
 	    opt.depth > MAX_DEPTH || !opt.jobs || opt.jobs > MAX_JOBS ||
-	    !opt.block || opt.size < opt.block)
+	    !opt.block || opt.size < opt.block ||
+	    (opt.append && (opt.shared_file || opt.mode->reads)))
 		usage();
 	if (strcmp(opt.engine, "pvsync2") && strcmp(opt.engine, "io_uring") &&
 	    strcmp(opt.engine, "libaio") &&
