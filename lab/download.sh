@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# Sourced, after common.sh, by what gets sources from the network.
+# Sourced, after common.sh, by what gets sources from the network. how_else is a
+# line for the reader: how to do without.
+
+: "${how_else:=get the file some other way}"
 
 sum() { sha256sum <"$1" | cut -d' ' -f1; }
 
 # download URL FILE BYTES: continues FILE.part. Whatever can download is taken: a
-# bare Debian has neither curl nor wget. $how_else tells what to do without.
+# bare Debian has neither curl nor wget.
 download() {
 	local url=$1 part=$2.part tool status=0
 	for tool in curl wget python3 /usr/lib/apt/apt-helper; do

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * wtbench: one point of the benchmark. Processes overwrite (or read) blocks of
- * files at random for a time, in one of the ways that there are to get data to
- * the device, and one line of JSON tells how many they did.
+ * wtbench: one point of the benchmark. Processes write (or read) blocks of files
+ * for a time, in one of the ways that there are to get data to the device, and
+ * one line of JSON tells how many they did.
  *
  * Files are made anew for each run, every block written once. For direct modes
  * no page of them may be cached, for the others all are, in folios of one page
@@ -15,6 +15,8 @@
 #include <getopt.h>
 #include <libaio.h>
 #include <liburing.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -22,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -53,6 +56,7 @@ static const struct mode {
 	int		flags;		/* of the call */
 	bool		direct;
 	bool		reads;
+	bool		stores;		/* to a mapping of the file */
 	enum after	after;		/* each write */
 } modes[] = {
 	{ .name = "buffered" },
@@ -66,6 +70,7 @@ static const struct mode {
 	{ .name = "writethrough-dsync", .flags = RWF_WRITETHROUGH | RWF_DSYNC },
 	{ .name = "read", .reads = true },
 	{ .name = "direct-read", .direct = true, .reads = true },
+	{ .name = "mmap-store", .stores = true },
 };
 
 static struct options {
@@ -81,6 +86,12 @@ static struct options {
 	bool		copy;		/* one memcpy() of a block each, too */
 	bool		append;		/* to files that are empty at first */
 	bool		marks;		/* around the calls, for bench/calls.c */
+	bool		through_first;	/* one write-through, before all else */
+	bool		flusher;	/* somebody who writes the file back */
+	bool		only_make;	/* the files */
+	bool		only_check;
+	unsigned int	memory;		/* a limit for all, in MiB */
+	off_t		stride;		/* from a block to the next */
 	off_t		size;		/* of the part of a job */
 	double		seconds;
 	unsigned long	ops;		/* instead, so many of each job */
@@ -98,6 +109,8 @@ static struct options {
 static struct shared {
 	unsigned int	ready;
 	unsigned int	go;
+	unsigned int	over;		/* for who helps */
+	unsigned long	dirty_kb;	/* at most, dirty or under writeback */
 	struct {
 		unsigned long	ops;
 		uint64_t	begin;
@@ -117,6 +130,7 @@ struct slot {
 static struct job {
 	unsigned int	nr;
 	int		fd;
+	char		*map;
 	off_t		size;
 	off_t		next;
 	uint64_t	seed;
@@ -168,6 +182,17 @@ static int open_file(unsigned int nr, int flags)
 	return fd;
 }
 
+static unsigned int extents(unsigned int nr)
+{
+	struct fiemap map = { .fm_length = FIEMAP_MAX_OFFSET };
+	int fd = open_file(nr, 0);
+
+	if (ioctl(fd, FS_IOC_FIEMAP, &map))
+		fail("fiemap", errno);
+	close(fd);
+	return map.fm_mapped_extents;
+}
+
 static unsigned long cached_pages(int fd)
 {
 	struct { uint64_t off, len; } range = { 0, 0 };
@@ -183,15 +208,22 @@ static void make_file(unsigned int nr, off_t size)
 {
 	int fd = open_file(nr, O_TRUNC);
 	size_t step = opt.mode->direct || opt.large ? 2 << 20 : 4096;
+	off_t stride = step;
 	char *buffer;
 	off_t pos;
+
+	if (opt.stride) {
+		step = opt.block;
+		stride = opt.stride;
+		size = size / opt.block * stride;
+	}
 
 	buffer = mmap(NULL, step, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (buffer == MAP_FAILED)
 		fail("no memory", errno);
 	memset(buffer, 0x5a, step);
-	for (pos = 0; pos < size && !opt.append; pos += step)
+	for (pos = 0; pos < size && !opt.append; pos += stride)
 		if (pwrite(fd, buffer, step, pos) != (ssize_t)step)
 			fail("cannot fill a file", errno);
 	if (fsync(fd))
@@ -236,7 +268,8 @@ static off_t next_offset(void)
 		return off;
 	}
 	me.seed = me.seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (me.seed >> 33) % (me.size / opt.block) * opt.block;
+	off = (me.seed >> 33) % (me.size / opt.block);
+	return off * (opt.stride ? opt.stride : opt.block);
 }
 
 static bool time_is_up(void)
@@ -263,7 +296,10 @@ static void one_sync(struct slot *slot, off_t off)
 	ssize_t ret;
 
 	slot->iov.iov_len = opt.block;
-	if (mode->reads)
+	if (mode->stores) {
+		*(volatile uint64_t *)(me.map + off) = off;
+		ret = opt.block;
+	} else if (mode->reads)
 		ret = preadv2(me.fd, &slot->iov, 1, off, mode->flags);
 	else
 		ret = pwritev2(me.fd, &slot->iov, 1, off, mode->flags);
@@ -321,6 +357,22 @@ static void run_bare(void)
 	shared->job[me.nr].ops = opt.ops;
 }
 
+/* What follows a write is linked to it, and completes for both. */
+static void uring_prepare_after(struct io_uring *ring, struct slot *slot,
+		off_t off)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+
+	if (opt.mode->after == FDATASYNC)
+		io_uring_prep_fsync(sqe, me.fd, IORING_FSYNC_DATASYNC);
+	else
+		io_uring_prep_sync_file_range(sqe, me.fd, opt.block, off,
+				SYNC_FILE_RANGE_WAIT_BEFORE |
+				SYNC_FILE_RANGE_WRITE |
+				SYNC_FILE_RANGE_WAIT_AFTER);
+	io_uring_sqe_set_data(sqe, slot);
+}
+
 static void uring_prepare(struct io_uring *ring, struct slot *slot)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
@@ -332,6 +384,10 @@ static void uring_prepare(struct io_uring *ring, struct slot *slot)
 		io_uring_prep_write(sqe, me.fd, slot->buffer, opt.block, off);
 	sqe->rw_flags = opt.mode->flags;
 	io_uring_sqe_set_data(sqe, slot);
+	if (opt.mode->after) {
+		sqe->flags |= IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS;
+		uring_prepare_after(ring, slot, off);
+	}
 	slot->start = now();
 	me.started++;
 }
@@ -344,7 +400,7 @@ static void run_uring(void)
 	bool end = false;
 	int ret;
 
-	ret = io_uring_queue_init(opt.depth, &ring, 0);
+	ret = io_uring_queue_init(opt.depth * 2, &ring, 0);
 	if (ret)
 		fail("io_uring", -ret);
 	for (i = 0; i < opt.depth; i++, flying++)
@@ -361,7 +417,8 @@ static void run_uring(void)
 		for (i = 0; i < n; i++) {
 			struct slot *slot = io_uring_cqe_get_data(cqes[i]);
 
-			account(slot, cqes[i]->res, time);
+			account(slot, opt.mode->after && !cqes[i]->res ?
+				opt.block : cqes[i]->res, time);
 			if (end)
 				flying--;
 			else
@@ -442,6 +499,12 @@ static void work(unsigned int nr)
 	me.next = opt.shared_file ? nr * opt.size : 0;
 	me.fd = open_file(opt.shared_file ? 0 : nr,
 			  opt.mode->direct ? O_DIRECT : 0);
+	if (opt.mode->stores) {
+		me.map = mmap(NULL, me.size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			      me.fd, 0);
+		if (me.map == MAP_FAILED)
+			fail("mmap", errno);
+	}
 	for (i = 0; i < opt.depth; i++) {
 		char *p = mmap(NULL, room, PROT_READ | PROT_WRITE,
 			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -452,6 +515,11 @@ static void work(unsigned int nr)
 		me.slots[i].buffer = p;
 		me.slots[i].iov = (struct iovec) { p, opt.block };
 	}
+
+	if (opt.through_first &&
+	    pwritev2(me.fd, &me.slots[0].iov, 1, 0, RWF_WRITETHROUGH) !=
+	    opt.block)
+		fail("the first write-through", errno);
 
 	__atomic_add_fetch(&shared->ready, 1, __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&shared->go, __ATOMIC_ACQUIRE))
@@ -470,9 +538,86 @@ static void work(unsigned int nr)
 	shared->job[nr].end = now();
 }
 
+/* As writeback in the background does, only more often. */
+static void flush_files(void)
+{
+	unsigned int nr = opt.shared_file ? 1 : opt.jobs, i;
+	int fds[MAX_JOBS];
+
+	for (i = 0; i < nr; i++)
+		fds[i] = open_file(i, 0);
+	while (!__atomic_load_n(&shared->over, __ATOMIC_ACQUIRE)) {
+		for (i = 0; i < nr; i++)
+			sync_file_range(fds[i], 0, 0, SYNC_FILE_RANGE_WRITE);
+		usleep(1000);
+	}
+}
+
+static unsigned long dirty_kb(void)
+{
+	unsigned long sum = 0, value;
+	FILE *file = fopen("/proc/meminfo", "re");
+	char line[256];
+
+	if (!file)
+		fail("meminfo", errno);
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "Dirty: %lu", &value) == 1 ||
+		    sscanf(line, "Writeback: %lu", &value) == 1)
+			sum += value;
+	fclose(file);
+	return sum;
+}
+
+static void watch_memory(void)
+{
+	while (!__atomic_load_n(&shared->over, __ATOMIC_ACQUIRE)) {
+		unsigned long now = dirty_kb();
+
+		if (now > shared->dirty_kb)
+			shared->dirty_kb = now;
+		usleep(5000);
+	}
+}
+
+static void write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+		fail(path, errno);
+	close(fd);
+}
+
+/* This process, and those that it starts, in a control group of their own. */
+static void limit_memory(void)
+{
+	char text[32];
+
+	write_text("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	if (mkdir("/sys/fs/cgroup/bench", 0755) && errno != EEXIST)
+		fail("a control group", errno);
+	snprintf(text, sizeof(text), "%uM", opt.memory);
+	write_text("/sys/fs/cgroup/bench/memory.max", text);
+	write_text("/sys/fs/cgroup/bench/cgroup.procs", "0");
+}
+
+static pid_t start(void (*what)(void))
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		fail("fork", errno);
+	if (pid)
+		return pid;
+	what();
+	exit(0);
+}
+
 static void run_jobs(void)
 {
-	unsigned int i;
+	unsigned int i, helpers = 0;
+	int status;
 
 	for (i = 0; i < opt.jobs; i++) {
 		pid_t pid = fork();
@@ -486,13 +631,17 @@ static void run_jobs(void)
 	}
 	while (__atomic_load_n(&shared->ready, __ATOMIC_ACQUIRE) < opt.jobs)
 		usleep(1000);
+	if (opt.flusher && start(flush_files))
+		helpers++;
+	if (opt.memory && start(watch_memory))
+		helpers++;
 	__atomic_store_n(&shared->go, 1, __ATOMIC_RELEASE);
-	for (i = 0; i < opt.jobs; i++) {
-		int status;
-
+	for (i = 0; i < opt.jobs + helpers; i++) {
 		if (wait(&status) < 0 || !WIFEXITED(status) ||
 		    WEXITSTATUS(status))
 			exit(1);
+		if (i + 1 == opt.jobs)
+			__atomic_store_n(&shared->over, 1, __ATOMIC_RELEASE);
 	}
 }
 
@@ -533,6 +682,11 @@ static void report(void)
 	       opt.mode->direct ? "none" : opt.large ? "large" : "small");
 	printf("\"ops\":%lu,\"ns_per_op\":%.1f,\"iops\":%.1f,", ops, ns / ops,
 	       iops);
+	printf("\"mb_per_s\":%.1f,", iops * opt.block / 1e6);
+	if (opt.append)
+		printf("\"extents\":%u,", extents(0));
+	if (opt.memory)
+		printf("\"dirty_kb\":%lu,", shared->dirty_kb);
 	printf("\"p50_ns\":%llu,\"p99_ns\":%llu,\"p999_ns\":%llu}\n",
 	       (unsigned long long)percentile(0.5),
 	       (unsigned long long)percentile(0.99),
@@ -552,6 +706,11 @@ static void usage(void)
 		"  --large      large folios, where the file system has them\n"
 		"  --copy       (bare) copy the block in memory as well\n"
 		"  --append     to files that are empty at first, and whenever --size is reached\n"
+		"  --stride MIB from a block to the next, in a file with holes in between\n"
+		"  --memory MIB limit of memory for all jobs, see also what is dirty at most\n"
+		"  --through-first  a write-through to each file before the rest\n"
+		"  --flusher    somebody writes the files back all the time\n"
+		"  --make, --check  make the files, see that direct ones are not cached, no more\n"
 		"  --marks      (bare) let bench/calls.c count in between\n"
 		"  --seconds S, or --ops N of each job\n"
 		"modes:");
@@ -571,7 +730,10 @@ static void parse(int argc, char **argv)
 		{ "seq", 0, NULL, 'r' },	{ "large", 0, NULL, 'l' },
 		{ "copy", 0, NULL, 'c' },	{ "seconds", 1, NULL, 't' },
 		{ "ops", 1, NULL, 'n' },	{ "append", 0, NULL, 'a' },
-		{ "marks", 0, NULL, 'M' },	{ }
+		{ "marks", 0, NULL, 'M' },	{ "stride", 1, NULL, 'R' },
+		{ "memory", 1, NULL, 'C' },	{ "flusher", 0, NULL, 'F' },
+		{ "make", 0, NULL, 'k' },	{ "check", 0, NULL, 'K' },
+		{ "through-first", 0, NULL, 'T' },	{ }
 	};
 	unsigned int i;
 	int c;
@@ -619,6 +781,24 @@ static void parse(int argc, char **argv)
 		case 'M':
 			opt.marks = true;
 			break;
+		case 'R':
+			opt.stride = (off_t)atoi(optarg) << 20;
+			break;
+		case 'C':
+			opt.memory = atoi(optarg);
+			break;
+		case 'F':
+			opt.flusher = true;
+			break;
+		case 'k':
+			opt.only_make = true;
+			break;
+		case 'K':
+			opt.only_check = true;
+			break;
+		case 'T':
+			opt.through_first = true;
+			break;
 		case 't':
 			opt.seconds = atof(optarg);
 			break;
@@ -638,8 +818,10 @@ static void parse(int argc, char **argv)
 	    strcmp(opt.engine, "libaio") &&
 	    (strcmp(opt.engine, "bare") || !opt.ops))
 		usage();
-	if (opt.mode->after &&
-	    (!strcmp(opt.engine, "io_uring") || !strcmp(opt.engine, "libaio")))
+	if (opt.mode->after && (!strcmp(opt.engine, "bare") ||
+				!strcmp(opt.engine, "libaio")))
+		usage();
+	if (opt.mode->stores && strcmp(opt.engine, "pvsync2"))
 		usage();
 }
 
@@ -653,11 +835,17 @@ int main(int argc, char **argv)
 	if (shared == MAP_FAILED)
 		fail("no memory", errno);
 	files = opt.shared_file ? 1 : opt.jobs;
-	for (i = 0; i < files; i++)
+	if (opt.memory)
+		limit_memory();
+	for (i = 0; i < files && !opt.only_check; i++)
 		make_file(i, opt.size * (opt.shared_file ? opt.jobs : 1));
-	run_jobs();
+	if (opt.only_make)
+		return 0;
+	if (!opt.only_check)
+		run_jobs();
 	for (i = 0; i < files; i++)
 		check_file(i);
-	report();
+	if (!opt.only_check)
+		report();
 	return 0;
 }
