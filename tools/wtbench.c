@@ -44,6 +44,8 @@
 #define MAX_JOBS	64
 #define MAX_DEPTH	1024
 #define BUCKETS		1024
+#define MAX_SAMPLES	400
+#define SAMPLE_MS	10
 
 enum after {
 	NOTHING,
@@ -87,6 +89,7 @@ static struct options {
 	bool		append;		/* to files that are empty at first */
 	bool		marks;		/* around the calls, for bench/calls.c */
 	bool		through_first;	/* one write-through, before all else */
+	bool		histogram;	/* of latencies */
 	bool		flusher;	/* somebody who writes the file back */
 	bool		only_make;	/* the files */
 	bool		only_check;
@@ -111,6 +114,8 @@ static struct shared {
 	unsigned int	go;
 	unsigned int	over;		/* for who helps */
 	unsigned long	dirty_kb;	/* at most, dirty or under writeback */
+	unsigned int	samples;	/* of that */
+	unsigned long	dirty[MAX_SAMPLES];
 	struct {
 		unsigned long	ops;
 		uint64_t	begin;
@@ -416,9 +421,11 @@ static void run_uring(void)
 		end = end || time_is_up();
 		for (i = 0; i < n; i++) {
 			struct slot *slot = io_uring_cqe_get_data(cqes[i]);
+			ssize_t done = cqes[i]->res;
 
-			account(slot, opt.mode->after && !cqes[i]->res ?
-				opt.block : cqes[i]->res, time);
+			if (opt.mode->after && !done)
+				done = opt.block;
+			account(slot, done, time);
 			if (end)
 				flying--;
 			else
@@ -576,7 +583,9 @@ static void watch_memory(void)
 
 		if (now > shared->dirty_kb)
 			shared->dirty_kb = now;
-		usleep(5000);
+		if (shared->samples < MAX_SAMPLES)
+			shared->dirty[shared->samples++] = now;
+		usleep(SAMPLE_MS * 1000);
 	}
 }
 
@@ -662,6 +671,38 @@ static uint64_t percentile(double part)
 	return 0;
 }
 
+static void report_series(void)
+{
+	unsigned int i;
+
+	printf("\"dirty_kb\":%lu,\"dirty_every_ms\":%u,\"dirty_series\":[",
+	       shared->dirty_kb, SAMPLE_MS);
+	for (i = 0; i < shared->samples; i++)
+		printf("%s%lu", i ? "," : "", shared->dirty[i]);
+	printf("],");
+}
+
+/* Latencies in ns, and how many there were. */
+static void report_histogram(void)
+{
+	const char *comma = "";
+	unsigned int i, n;
+
+	printf("\"histogram\":[");
+	for (n = 0; n < BUCKETS; n++) {
+		unsigned long count = 0;
+
+		for (i = 0; i < opt.jobs; i++)
+			count += shared->job[i].latency[n];
+		if (!count)
+			continue;
+		printf("%s[%llu,%lu]", comma,
+		       (unsigned long long)bucket_value(n), count);
+		comma = ",";
+	}
+	printf("],");
+}
+
 static void report(void)
 {
 	double iops = 0, ns = 0;
@@ -686,7 +727,9 @@ static void report(void)
 	if (opt.append)
 		printf("\"extents\":%u,", extents(0));
 	if (opt.memory)
-		printf("\"dirty_kb\":%lu,", shared->dirty_kb);
+		report_series();
+	if (opt.histogram)
+		report_histogram();
 	printf("\"p50_ns\":%llu,\"p99_ns\":%llu,\"p999_ns\":%llu}\n",
 	       (unsigned long long)percentile(0.5),
 	       (unsigned long long)percentile(0.99),
@@ -709,6 +752,7 @@ static void usage(void)
 		"  --stride MIB from a block to the next, in a file with holes in between\n"
 		"  --memory MIB limit of memory for all jobs, see also what is dirty at most\n"
 		"  --through-first  a write-through to each file before the rest\n"
+		"  --histogram  of latencies, in the result\n"
 		"  --flusher    somebody writes the files back all the time\n"
 		"  --make, --check  make the files, see that direct ones are not cached, no more\n"
 		"  --marks      (bare) let bench/calls.c count in between\n"
@@ -733,7 +777,8 @@ static void parse(int argc, char **argv)
 		{ "marks", 0, NULL, 'M' },	{ "stride", 1, NULL, 'R' },
 		{ "memory", 1, NULL, 'C' },	{ "flusher", 0, NULL, 'F' },
 		{ "make", 0, NULL, 'k' },	{ "check", 0, NULL, 'K' },
-		{ "through-first", 0, NULL, 'T' },	{ }
+		{ "through-first", 0, NULL, 'T' },
+		{ "histogram", 0, NULL, 'H' },	{ }
 	};
 	unsigned int i;
 	int c;
@@ -795,6 +840,9 @@ static void parse(int argc, char **argv)
 			break;
 		case 'K':
 			opt.only_check = true;
+			break;
+		case 'H':
+			opt.histogram = true;
 			break;
 		case 'T':
 			opt.through_first = true;
