@@ -21,29 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * What is used of QEMU's interface for plugins, version 1 (of QEMU up to 8.1),
- * whose header is in no package.
- */
-typedef uint64_t qemu_plugin_id_t;
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-typedef struct qemu_info_t qemu_info_t;
-enum { QEMU_PLUGIN_CB_NO_REGS };
-
-void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
-		void (*cb)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb));
-void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb,
-		void (*cb)(unsigned int cpu, void *data), int flags,
-		void *data);
-void qemu_plugin_register_atexit_cb(qemu_plugin_id_t id,
-		void (*cb)(qemu_plugin_id_t id, void *data), void *data);
-size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-struct qemu_plugin_insn *
-qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb, size_t nr);
-const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
-size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
-uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
+#include "qemu-plugin-1.h"
 
 #define EXPORT	__attribute__((visibility("default")))
 
@@ -204,7 +182,7 @@ static struct node *child_of(struct node *parent, const struct symbol *symbol)
 }
 
 static void push(struct node *parent, const struct block *block, uint64_t back,
-		bool interrupt)
+		 bool interrupt)
 {
 	struct frame *frame;
 
@@ -378,6 +356,7 @@ static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
 	size_t nr = qemu_plugin_tb_n_insns(tb);
 	struct qemu_plugin_insn *first, *final;
+	const int no_regs = QEMU_PLUGIN_CB_NO_REGS;
 	struct block *block;
 
 	(void)id;
@@ -398,10 +377,9 @@ static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 	block->entry = block->symbol->address == block->start;
 	if (block->entry && (!strcmp(block->symbol->name, START_MARK) ||
 			     !strcmp(block->symbol->name, STOP_MARK)))
-		qemu_plugin_register_vcpu_tb_exec_cb(tb, run_mark,
-				QEMU_PLUGIN_CB_NO_REGS, block);
-	qemu_plugin_register_vcpu_tb_exec_cb(tb, run, QEMU_PLUGIN_CB_NO_REGS,
-					     block);
+		qemu_plugin_register_vcpu_tb_exec_cb(tb, run_mark, no_regs,
+						     block);
+	qemu_plugin_register_vcpu_tb_exec_cb(tb, run, no_regs, block);
 }
 
 static void finish(qemu_plugin_id_t id, void *data)
@@ -413,7 +391,7 @@ static void finish(qemu_plugin_id_t id, void *data)
 }
 
 EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info,
-		int argc, char **argv)
+			       int argc, char **argv)
 {
 	int i;
 

@@ -304,10 +304,11 @@ static void one_sync(struct slot *slot, off_t off)
 	if (mode->stores) {
 		*(volatile uint64_t *)(me.map + off) = off;
 		ret = opt.block;
-	} else if (mode->reads)
+	} else if (mode->reads) {
 		ret = preadv2(me.fd, &slot->iov, 1, off, mode->flags);
-	else
+	} else {
 		ret = pwritev2(me.fd, &slot->iov, 1, off, mode->flags);
+	}
 	if (ret == opt.block && mode->after == FDATASYNC && fdatasync(me.fd))
 		ret = -1;
 	if (ret == opt.block && mode->after == SYNC_RANGE &&
@@ -364,17 +365,17 @@ static void run_bare(void)
 
 /* What follows a write is linked to it, and completes for both. */
 static void uring_prepare_after(struct io_uring *ring, struct slot *slot,
-		off_t off)
+				off_t off)
 {
+	const unsigned int all = SYNC_FILE_RANGE_WAIT_BEFORE |
+				 SYNC_FILE_RANGE_WRITE |
+				 SYNC_FILE_RANGE_WAIT_AFTER;
 	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
 
 	if (opt.mode->after == FDATASYNC)
 		io_uring_prep_fsync(sqe, me.fd, IORING_FSYNC_DATASYNC);
 	else
-		io_uring_prep_sync_file_range(sqe, me.fd, opt.block, off,
-				SYNC_FILE_RANGE_WAIT_BEFORE |
-				SYNC_FILE_RANGE_WRITE |
-				SYNC_FILE_RANGE_WAIT_AFTER);
+		io_uring_prep_sync_file_range(sqe, me.fd, opt.block, off, all);
 	io_uring_sqe_set_data(sqe, slot);
 }
 
