@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# Sourced by what reads build/bench/POINT.json, of which one is in FIGURES: a line
-# a measurement, with the part of the point, the cell and the round it is from.
+# Sourced by what reads build/bench/POINT-RULER.json, of which one is in FIGURES: a
+# line a measurement, with the part of the point, the cell and the round it is from.
 
 # values PART CELL FIELD: one a round, in their order
 values() {
