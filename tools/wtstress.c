@@ -123,7 +123,7 @@ static struct {
 	const char	*dev, *mnt, *mkfs, *mount, *disturb;
 	unsigned int	seconds, round, limit, processes;
 	uint64_t	seed;
-	bool		force, verbose;
+	bool		force, verbose, beside;
 } opt = {
 	.mkfs = "", .mount = "", .seconds = 60, .round = 12, .limit = 30,
 	.processes = 4,
@@ -1456,7 +1456,9 @@ static void finish_round(int nr)
 		check_files(false);
 	} else {
 		check_files(false);
-		counters();
+		/* They are those of all file systems. */
+		if (!opt.beside)
+			counters();
 	}
 	do_umount();
 	do_repair();
@@ -1716,7 +1718,7 @@ static void usage(void)
 		"usage: wtstress --dev DEVICE --mnt DIRECTORY [--seed N] [--seconds N]\n"
 		"                [--round SECONDS] [--processes N] [--limit SECONDS]\n"
 		"                [--disturb LIST] [--mkfs OPTIONS] [--mount OPTIONS]\n"
-		"                [--force] [--verbose]\n"
+		"                [--force] [--verbose] [--beside]\n"
 		"disturbers: freeze shutdown remount truncate fallocate reflink exchange\n"
 		"            memory drop compact cgroup kill direct mmap sync read, or none\n");
 	exit(2);
@@ -1735,6 +1737,10 @@ static void parse(int argc, char **argv)
 		}
 		if (!strcmp(o, "--verbose")) {
 			opt.verbose = true;
+			continue;
+		}
+		if (!strcmp(o, "--beside")) {
+			opt.beside = true;
 			continue;
 		}
 		if (!v)
