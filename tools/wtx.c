@@ -1011,6 +1011,9 @@ static void check_clean(const char *how, int64_t off, int64_t len)
 	for (at = off; at < end; at += me.page) {
 		if (!busy_pages(at, me.page) || dirt_is_anothers(at))
 			continue;
+		/* Who shares the page with us writes at any time. */
+		if (opt.shared && (at < me.lo || at + me.page > me.hi))
+			continue;
 		/* Look again: a neighbour's writeback may just have ended. */
 		if (wt_cachestat(get_fd(FD_PLAIN), at, me.page, &cs) < 0 ||
 		    !(cs.nr_dirty + cs.nr_writeback))

@@ -500,9 +500,9 @@ static void writethrough_do_write(struct writethrough_test *t,
 		iomap_writethrough_start_folio(t->inode, folio, off, BLOCK);
 		m->dirty[block] = false;
 	}
-	if (op <= WRITE_1)
+	if (op <= WRITE_1) {
 		m->flight[block] = true;
-	else if (op <= FAIL_1) {
+	} else if (op <= FAIL_1) {
 		iomap_writethrough_redirty_folio(t->inode, folio, off, BLOCK);
 		m->dirty[block] = true;
 	}
@@ -526,7 +526,8 @@ static void writethrough_do_whole(struct writethrough_test *t,
 	atomic_set(&ifs->write_bytes_pending, PAGE_SIZE);
 	bitmap_clear(ifs->state, BLOCKS_PER_PAGE, BLOCKS_PER_PAGE);
 	__folio_start_writeback(folio, false);
-	m->dirty[0] = m->dirty[1] = false;
+	m->dirty[0] = false;
+	m->dirty[1] = false;
 	m->whole = true;
 }
 
