@@ -59,6 +59,68 @@ static void iomap_writethrough_set_error(struct iomap_writethrough *wt,
 }
 
 /*
+ * Is a folio of the range dirty, but not all of what it has of the range?
+ */
+static bool iomap_writethrough_part_dirty(struct address_space *mapping,
+		loff_t pos, loff_t end)
+{
+	unsigned int blkbits = mapping->host->i_blkbits;
+	bool found = false;
+
+	while (pos < end && !found) {
+		struct folio *folio = filemap_lock_folio(mapping,
+				pos >> PAGE_SHIFT);
+		unsigned int block, last;
+
+		if (IS_ERR(folio)) {
+			pos = round_down(pos, PAGE_SIZE) + PAGE_SIZE;
+			continue;
+		}
+		block = offset_in_folio(folio, pos) >> blkbits;
+		pos = folio_next_pos(folio);
+		last = (folio_size(folio) - max(pos - end, 0) - 1) >> blkbits;
+		if (folio_test_dirty(folio) && folio->private)
+			for (; block <= last && !found; block++)
+				found = ifs_next_dirty_block(folio, block,
+						block) > block;
+		folio_unlock(folio);
+		folio_put(folio);
+	}
+	return found;
+}
+
+/*
+ * An atomic write has failed: what it has left in the cache is not on disk, not
+ * even in part, and has to go.
+ *
+ * Its writeback has ended, so what is not dirty now was not modified since, and
+ * reads back as what was there before.  What is dirty is somebody else's by now,
+ * and stays.  If that is part of a folio only, it is written, so that the rest can
+ * go; if it comes again and again, it is for reclaim to drop what is left.
+ *
+ * Called in a task that holds no lock of the inode.  It waits for folios, which
+ * nobody who ends writeback or unlocks a folio ever waits for in turn.
+ */
+static void iomap_writethrough_drop(struct iomap_writethrough *wt)
+{
+	struct address_space *mapping = wt->iocb->ki_filp->f_mapping;
+	loff_t pos = wt->iocb->ki_pos - wt->size;
+	loff_t end = wt->iocb->ki_pos;
+	unsigned int tries = 3;
+
+	trace_iomap_writethrough_drop(mapping->host, pos, wt->size, wt->error);
+	while (invalidate_inode_pages2_range(mapping, pos >> PAGE_SHIFT,
+			(end - 1) >> PAGE_SHIFT)) {
+		if (!tries-- ||
+		    !iomap_writethrough_part_dirty(mapping, pos, end))
+			break;
+		filemap_fdatawrite_range(mapping, pos, end - 1);
+		/* it is fsync that tells of an error */
+		filemap_fdatawait_range_keep_errors(mapping, pos, end - 1);
+	}
+}
+
+/*
  * All I/O of @wt has ended, and nobody else refers to it any more: make what is
  * left durable if asked to, and turn the outcome into a return value.
  *
@@ -72,6 +134,8 @@ static ssize_t iomap_writethrough_complete(struct iomap_writethrough *wt)
 
 	if (wt->error)
 		ret = wt->error;
+	if (wt->error && (wt->flags & IOMAP_WRITETHROUGH_ATOMIC))
+		iomap_writethrough_drop(wt);
 	if (ret > 0 && (wt->flags & IOMAP_WRITETHROUGH_SYNC)) {
 		int error;
 
@@ -90,7 +154,8 @@ static ssize_t iomap_writethrough_complete(struct iomap_writethrough *wt)
 		iocb->ki_pos -= wt->size;
 
 	trace_iomap_writethrough_complete(iocb, wt->error, ret);
-	if (wt->flags & IOMAP_WRITETHROUGH_ASYNC)
+	/* for an atomic write it is the first member of what is freed */
+	if (wt->flags & (IOMAP_WRITETHROUGH_ASYNC | IOMAP_WRITETHROUGH_ATOMIC))
 		kfree(wt);
 	return ret;
 }
@@ -106,6 +171,14 @@ static void iomap_writethrough_complete_work(struct work_struct *work)
 {
 	iomap_writethrough_complete_async(container_of(work,
 			struct iomap_writethrough, work));
+}
+
+/* Is there something left to do that takes a task which may block? */
+static bool iomap_writethrough_needs_task(struct iomap_writethrough *wt)
+{
+	if (wt->flags & IOMAP_WRITETHROUGH_SYNC)
+		return true;
+	return wt->error && (wt->flags & IOMAP_WRITETHROUGH_ATOMIC);
 }
 
 static void iomap_writethrough_queue_sync(struct iomap_writethrough *wt)
@@ -132,7 +205,7 @@ void iomap_writethrough_ioend_done(struct iomap_writethrough *wt, int error)
 
 	if (!(wt->flags & IOMAP_WRITETHROUGH_ASYNC))
 		complete(&wt->done);
-	else if (wt->flags & IOMAP_WRITETHROUGH_SYNC)
+	else if (iomap_writethrough_needs_task(wt))
 		iomap_writethrough_queue_sync(wt);
 	else
 		iomap_writethrough_complete_async(wt);
@@ -1028,16 +1101,460 @@ int iomap_writethrough_allocate(struct iomap_writethrough *wt,
 }
 EXPORT_SYMBOL_GPL(iomap_writethrough_allocate);
 
+/*
+ * An atomic write: after a crash all of it is there, or nothing.  Either it is
+ * one bio that the device does not tear, or the file system has all of it
+ * written elsewhere, and then remaps it at once.
+ *
+ * As nothing may stop half way, all that is needed is at hand before the first
+ * byte is copied: the source is pinned, and the batch has the size of the write.
+ */
+struct iomap_writethrough_atomic {
+	struct iomap_writethrough	wt;	/* first, see _complete() */
+	struct iomap_ioend_group	group;
+	struct folio			**folios;
+	struct bio_vec			*source;
+	unsigned int			nr_folios;
+	unsigned int			nr_pages;
+};
+
+static struct iomap_writethrough_atomic *
+iomap_writethrough_to_atomic(struct iomap_writethrough *wt)
+{
+	return container_of(wt, struct iomap_writethrough_atomic, wt);
+}
+
+/* What is only needed for the submission. */
+static void iomap_writethrough_atomic_release(struct iomap_writethrough *wt)
+{
+	struct iomap_writethrough_atomic *atomic =
+		iomap_writethrough_to_atomic(wt);
+
+	while (atomic->nr_pages)
+		unpin_user_page(atomic->source[--atomic->nr_pages].bv_page);
+	kvfree(atomic->source);
+	atomic->source = NULL;
+}
+
+/*
+ * Pin the source, so that the copy is not short.  It may be a mapping of what we
+ * are about to write to: to pin it takes locks that come before ours.
+ */
+static int iomap_writethrough_pin(struct iomap_writethrough_atomic *atomic,
+		struct iov_iter *from)
+{
+	struct iov_iter iter = *from;
+
+	while (iov_iter_count(&iter)) {
+		struct page *pages[16], **p = pages, **next = pages;
+		size_t offset;
+		ssize_t len;
+
+		len = iov_iter_extract_pages(&iter, &p, SIZE_MAX,
+				ARRAY_SIZE(pages), 0, &offset);
+		if (len <= 0)
+			return len ? len : -EFAULT;
+		while (len > 0) {
+			size_t bytes = min_t(size_t, len, PAGE_SIZE - offset);
+
+			bvec_set_page(&atomic->source[atomic->nr_pages++],
+					*next++, bytes, offset);
+			offset = 0;
+			len -= bytes;
+		}
+	}
+	return 0;
+}
+
+static struct iomap_writethrough *
+iomap_writethrough_atomic_alloc(struct iov_iter *from)
+{
+	struct iomap_writethrough_atomic *atomic;
+	size_t nr_folios = DIV_ROUND_UP(iov_iter_count(from), PAGE_SIZE);
+	size_t nr_pages = nr_folios + 1;
+	int error;
+
+	/* see generic_atomic_write_valid() */
+	if (WARN_ON_ONCE(!iter_is_ubuf(from)))
+		return ERR_PTR(-EINVAL);
+
+	atomic = kzalloc_obj(*atomic);
+	if (!atomic)
+		return ERR_PTR(-ENOMEM);
+	atomic->source = kvmalloc(nr_pages * sizeof(*atomic->source) +
+			nr_folios * sizeof(*atomic->folios), GFP_KERNEL);
+	if (!atomic->source) {
+		kfree(atomic);
+		return ERR_PTR(-ENOMEM);
+	}
+	atomic->folios = (struct folio **)(atomic->source + nr_pages);
+
+	error = iomap_writethrough_pin(atomic, from);
+	if (error) {
+		iomap_writethrough_atomic_release(&atomic->wt);
+		kfree(atomic);
+		return ERR_PTR(error);
+	}
+	return &atomic->wt;
+}
+
+static void
+iomap_writethrough_atomic_unlock(struct iomap_writethrough_atomic *atomic)
+{
+	while (atomic->nr_folios) {
+		struct folio *folio = atomic->folios[--atomic->nr_folios];
+
+		folio_unlock(folio);
+		if (!folio_test_writeback(folio))
+			folio_end_dropbehind(folio);
+		folio_put(folio);
+	}
+}
+
+/*
+ * Lock all folios of the range, in ascending order like everybody, and let each
+ * come to rest.  Unlike others an atomic write does not join writeback of other
+ * blocks, which takes this one wait; nobody can join with the folio locked.
+ * Others may join ours later.  It ends for the folio when all have completed, for
+ * the atomic write's blocks not before all of that is remapped.
+ */
+static int
+iomap_writethrough_atomic_lock(struct iomap_writethrough_atomic *atomic,
+		struct iomap_iter *iter)
+{
+	loff_t pos = iter->pos, end = pos + iter->len;
+
+	while (pos < end) {
+		struct folio *folio;
+		int error;
+
+		folio = iomap_writethrough_get_folio(iter, pos, end - pos);
+		if (IS_ERR(folio))
+			return PTR_ERR(folio);
+		atomic->folios[atomic->nr_folios++] = folio;
+		if (!(iter->flags & IOMAP_NOWAIT))
+			folio_wait_writeback(folio);
+		else if (folio_test_writeback(folio))
+			return -EAGAIN;
+		error = iomap_writethrough_settle_folio(iter, folio, pos, end);
+		if (error)
+			return error;
+		pos = folio_next_pos(folio);
+	}
+	return 0;
+}
+
+static bool iomap_writethrough_range_dirty(struct inode *inode,
+		struct folio *folio, size_t off, size_t len)
+{
+	unsigned int first = off >> inode->i_blkbits;
+	unsigned int last = (off + len - 1) >> inode->i_blkbits;
+
+	if (!folio_test_dirty(folio))
+		return false;
+	if (!folio->private)
+		return true;
+	return ifs_next_dirty_block(folio, first, last) <= last;
+}
+
+/*
+ * Is anything in the range dirty?  Then what is on disk is not what was in the
+ * file, and if we fail there is nothing to go back to.
+ */
+static bool
+iomap_writethrough_atomic_dirty(struct iomap_writethrough_atomic *atomic,
+		struct iomap_iter *iter)
+{
+	loff_t end = iter->pos + iter->len;
+	unsigned int i;
+
+	for (i = 0; i < atomic->nr_folios; i++) {
+		struct folio *folio = atomic->folios[i];
+		loff_t from = max_t(loff_t, iter->pos, folio_pos(folio));
+		loff_t to = min_t(loff_t, end, folio_next_pos(folio));
+
+		if (iomap_writethrough_range_dirty(iter->inode, folio,
+				offset_in_folio(folio, from), to - from))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Write back what is dirty in the range, before any folio is locked: an error is
+ * that of whoever wrote it, and nothing has been touched.
+ */
+static int iomap_writethrough_flush(struct iomap_iter *iter)
+{
+	struct address_space *mapping = iter->inode->i_mapping;
+	loff_t last = iter->pos + iter->len - 1;
+
+	if (!filemap_range_needs_writeback(mapping, iter->pos, last))
+		return 0;
+	if (iter->flags & IOMAP_NOWAIT)
+		return -EAGAIN;
+	return filemap_write_and_wait_range(mapping, iter->pos, last);
+}
+
+/*
+ * Map all of the range, or nothing.  One bio has to hold all of it if the device
+ * is to see to it that it does not tear.
+ */
+static int
+iomap_writethrough_atomic_map(struct iomap_writethrough_atomic *atomic,
+		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc)
+{
+	const struct iomap *iomap = &wpc->iomap;
+	int error;
+
+	error = wpc->ops->writethrough_map(wpc, iter->pos, iter->len,
+			iter->flags);
+	if (error)
+		return error;
+	if (WARN_ON_ONCE(iomap->offset > iter->pos))
+		return -EIO;
+	if (!(iomap->flags & IOMAP_F_ATOMIC_BIO))
+		return WARN_ON_ONCE(!(iomap->flags & IOMAP_F_SHARED)) ? -EIO : 0;
+	if (WARN_ON_ONCE(iomap->offset + iomap->length <
+			 iter->pos + iter->len))
+		return -EIO;
+	if (atomic->nr_folios > BIO_MAX_VECS ||
+	    iter->len > iomap_max_bio_size(iomap))
+		return -EINVAL;
+	return 0;
+}
+
+/* Whole blocks, from pages that are pinned: nothing to read, and never short. */
+static void
+iomap_writethrough_atomic_copy(struct iomap_writethrough_atomic *atomic,
+		struct iomap_iter *iter)
+{
+	loff_t pos = iter->pos, end = pos + iter->len;
+	struct iov_iter from;
+	unsigned int i;
+
+	iov_iter_bvec(&from, ITER_SOURCE, atomic->source, atomic->nr_pages,
+			iter->len);
+	for (i = 0; i < atomic->nr_folios; i++) {
+		struct folio *folio = atomic->folios[i];
+		size_t off = offset_in_folio(folio, pos);
+		size_t bytes = min_t(u64, end - pos, folio_size(folio) - off);
+		size_t copied;
+
+		WARN_ON_ONCE(iomap_writethrough_copy_folio(iter->inode, folio,
+				off, bytes, &from, &copied) != bytes);
+		pos += bytes;
+	}
+}
+
+static void
+iomap_writethrough_atomic_stamp(struct iomap_writethrough_atomic *atomic,
+		const struct iomap *iomap, struct iomap_ioend *ioend)
+{
+	if (ioend->io_flags & IOMAP_IOEND_WRITETHROUGH)
+		return;
+	iomap_writethrough_stamp_ioend(&atomic->wt, iomap, ioend);
+	if (iomap->flags & IOMAP_F_ATOMIC_BIO)
+		ioend->io_bio.bi_opf |= REQ_ATOMIC;
+	else
+		iomap_ioend_group_add(&atomic->group, ioend);
+}
+
+/* Add what is left of a folio, up to the end of the mapping at @pos. */
+static ssize_t
+iomap_writethrough_atomic_add_range(struct iomap_writethrough_atomic *atomic,
+		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc,
+		struct folio *folio, loff_t pos, size_t len)
+{
+	ssize_t ret;
+
+	if (pos >= wpc->iomap.offset + wpc->iomap.length) {
+		ret = wpc->ops->writethrough_map(wpc, pos,
+				iter->pos + iter->len - pos, iter->flags);
+		if (ret)
+			return ret;
+	}
+	ret = iomap_add_to_ioend(wpc, folio, pos, i_size_read(iter->inode),
+			len);
+	if (ret < 0)
+		return ret;
+	wpc->nr_folios++;
+	iomap_writethrough_atomic_stamp(atomic, &wpc->iomap, wpc->wb_ctx);
+	return ret;
+}
+
+/*
+ * Put the whole range under writeback.  What could not be added makes all of it
+ * fail: as the file system has mapped it before, that is a file system that has
+ * been shut down.
+ */
+static int
+iomap_writethrough_atomic_add(struct iomap_writethrough_atomic *atomic,
+		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc)
+{
+	loff_t pos = iter->pos, end = pos + iter->len;
+	unsigned int i;
+
+	task_io_account_write(iter->len);
+	wpc->nr_vecs = min(atomic->nr_folios, BIO_MAX_VECS);
+	for (i = 0; i < atomic->nr_folios; i++) {
+		struct folio *folio = atomic->folios[i];
+		loff_t next = min_t(loff_t, end, folio_next_pos(folio));
+
+		iomap_writethrough_start_folio(iter->inode, folio,
+				offset_in_folio(folio, pos), next - pos);
+		while (pos < next) {
+			ssize_t ret;
+
+			ret = iomap_writethrough_atomic_add_range(atomic, iter,
+					wpc, folio, pos, next - pos);
+			if (ret < 0) {
+				iomap_writethrough_end_folio(iter->inode, folio,
+						offset_in_folio(folio, pos),
+						next - pos);
+				iomap_finish_folio_write(iter->inode, folio,
+						next - pos);
+				return ret;
+			}
+			pos += ret;
+		}
+	}
+	return 0;
+}
+
+/*
+ * Returns 0 if all was submitted, 1 if something was dirty, or an error; in both
+ * latter cases nothing has been changed.
+ */
+static int
+iomap_writethrough_atomic_locked(struct iomap_writethrough_atomic *atomic,
+		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc)
+{
+	struct iomap_writethrough *wt = &atomic->wt;
+	int error;
+
+	error = iomap_writethrough_atomic_lock(atomic, iter);
+	if (error)
+		return error;
+	if (iomap_writethrough_atomic_dirty(atomic, iter))
+		return 1;
+	error = iomap_writethrough_atomic_map(atomic, iter, wpc);
+	if (error)
+		return error;
+
+	iomap_writethrough_atomic_copy(atomic, iter);
+	iomap_writethrough_update_size(iter, wpc, atomic->folios[0], iter->len);
+	wt->size = iter->len;
+	error = iomap_writethrough_atomic_add(atomic, iter, wpc);
+	if (error)
+		iomap_writethrough_set_error(wt, error);
+	return 0;
+}
+
+static int
+iomap_writethrough_atomic_try(struct iomap_writethrough_atomic *atomic,
+		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc)
+{
+	loff_t old_size = i_size_read(iter->inode);
+	unsigned int nofs_flag;
+	int ret;
+
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	ret = iomap_writethrough_flush(iter);
+	if (ret)
+		return ret;
+
+	nofs_flag = memalloc_nofs_save();
+	iomap_ioend_group_init(&atomic->group, iter->pos, iter->len);
+	ret = iomap_writethrough_atomic_locked(atomic, iter, wpc);
+	iomap_writethrough_atomic_unlock(atomic);
+	iomap_writethrough_submit(wpc);
+	iomap_ioend_group_end(&atomic->group, atomic->wt.error);
+	memalloc_nofs_restore(nofs_flag);
+
+	if (ret)
+		iomap_write_failed(iter->inode, iter->pos, iter->len);
+	else if (old_size < iter->pos)
+		pagecache_isize_extended(iter->inode, old_size, iter->pos);
+	return ret;
+}
+
+/**
+ * iomap_writethrough_atomic - write through all of it or nothing
+ * @wt: context from iomap_writethrough_begin() of an iocb with IOCB_ATOMIC
+ * @from: data to write
+ * @wpc: writeback context of the file system
+ *
+ * Write @from at the position of the iocb, of which it is a multiple of the
+ * length, in such a way that it is not torn by a crash.  The file system prepares
+ * that in ->writethrough_map, with IOMAP_ATOMIC.
+ *
+ * The caller holds the inode lock exclusively, and direct I/O in flight has
+ * ended.
+ *
+ * Dirty data of the range is written first, so that the disk holds what a failed
+ * write goes back to.  Stores to mappings may dirty it again and again before we
+ * get at the folios.  Hence, from the second try on, page faults are locked out.
+ *
+ * Returns 0 if all was submitted, or an error; nothing has been changed then.
+ * -EAGAIN if it would block and IOCB_NOWAIT is set.
+ */
+int iomap_writethrough_atomic(struct iomap_writethrough *wt,
+		struct iov_iter *from, struct iomap_writepage_ctx *wpc)
+{
+	struct iomap_writethrough_atomic *atomic =
+		iomap_writethrough_to_atomic(wt);
+	struct address_space *mapping = wpc->inode->i_mapping;
+	struct iomap_iter iter = {
+		.inode		= wpc->inode,
+		.pos		= wt->iocb->ki_pos,
+		.len		= iov_iter_count(from),
+		.flags		= IOMAP_WRITE | IOMAP_ATOMIC,
+	};
+	struct blk_plug plug;
+	int ret;
+
+	if (wt->iocb->ki_flags & IOCB_NOWAIT)
+		iter.flags |= IOMAP_NOWAIT;
+	if (wt->iocb->ki_flags & IOCB_DONTCACHE)
+		iter.flags |= IOMAP_DONTCACHE;
+
+	mapping_set_writethrough(mapping);
+	blk_start_plug(&plug);
+	ret = iomap_writethrough_atomic_try(atomic, &iter, wpc);
+	if (ret > 0 && (iter.flags & IOMAP_NOWAIT))
+		ret = -EAGAIN;
+	if (ret > 0) {
+		filemap_invalidate_lock(mapping);
+		do {
+			ret = iomap_writethrough_atomic_try(atomic, &iter, wpc);
+			cond_resched();
+		} while (ret > 0);
+		filemap_invalidate_unlock(mapping);
+	}
+	blk_finish_plug(&plug);
+	if (ret)
+		return ret;
+
+	iov_iter_advance(from, iter.len);
+	wt->iocb->ki_pos += iter.len;
+	return 0;
+}
+EXPORT_SYMBOL_GPL(iomap_writethrough_atomic);
+
 static int iomap_writethrough_init_sync(struct iomap_writethrough *wt,
 		struct super_block *sb)
 {
-	if (!iocb_is_dsync(wt->iocb))
+	if (iocb_is_dsync(wt->iocb)) {
+		/* Anything but the data, timestamps included, takes an fsync. */
+		if (wt->iocb->ki_flags & IOCB_SYNC)
+			wt->flags |= IOMAP_WRITETHROUGH_SYNC;
+		else
+			wt->flags |= IOMAP_WRITETHROUGH_FUA;
+	} else if (!(wt->flags & IOMAP_WRITETHROUGH_ATOMIC)) {
 		return 0;
-	/* Anything but the data, timestamps included, takes an fsync. */
-	if (wt->iocb->ki_flags & IOCB_SYNC)
-		wt->flags |= IOMAP_WRITETHROUGH_SYNC;
-	else
-		wt->flags |= IOMAP_WRITETHROUGH_FUA;
+	}
 	if ((wt->flags & IOMAP_WRITETHROUGH_ASYNC) && !sb->s_dio_done_wq)
 		return sb_init_dio_done_wq(sb);
 	return 0;
@@ -1061,11 +1578,17 @@ iomap_writethrough_begin(struct iomap_writethrough *onstack,
 	unsigned int flags = 0;
 	int error;
 
-	if (!is_sync_kiocb(iocb)) {
+	if (!is_sync_kiocb(iocb))
+		flags |= IOMAP_WRITETHROUGH_ASYNC;
+	if (iocb->ki_flags & IOCB_ATOMIC) {
+		flags |= IOMAP_WRITETHROUGH_ATOMIC;
+		wt = iomap_writethrough_atomic_alloc(from);
+		if (IS_ERR(wt))
+			return wt;
+	} else if (flags) {
 		wt = kmalloc_obj(*wt);
 		if (!wt)
 			return ERR_PTR(-ENOMEM);
-		flags |= IOMAP_WRITETHROUGH_ASYNC;
 	}
 
 	wt->iocb = iocb;
@@ -1077,7 +1600,9 @@ iomap_writethrough_begin(struct iomap_writethrough *onstack,
 
 	error = iomap_writethrough_init_sync(wt, inode->i_sb);
 	if (error) {
-		if (flags & IOMAP_WRITETHROUGH_ASYNC)
+		if (flags & IOMAP_WRITETHROUGH_ATOMIC)
+			iomap_writethrough_atomic_release(wt);
+		if (flags)
 			kfree(wt);
 		return ERR_PTR(error);
 	}
@@ -1109,6 +1634,8 @@ ssize_t iomap_writethrough_end(struct iomap_writethrough *wt, int error)
 
 	if (error)
 		trace_iomap_writethrough_error(inode, pos, size, error);
+	if (flags & IOMAP_WRITETHROUGH_ATOMIC)
+		iomap_writethrough_atomic_release(wt);
 	if (!size)
 		wt->size = error;
 
@@ -1131,7 +1658,7 @@ ssize_t iomap_writethrough_end(struct iomap_writethrough *wt, int error)
 		}
 		wait_for_completion_io(&wt->done);
 	} else if (size && (flags & IOMAP_WRITETHROUGH_ASYNC) &&
-		   (flags & IOMAP_WRITETHROUGH_SYNC)) {
+		   iomap_writethrough_needs_task(wt)) {
 		iomap_writethrough_queue_sync(wt);
 		return -EIOCBQUEUED;
 	}

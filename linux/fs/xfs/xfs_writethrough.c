@@ -192,6 +192,241 @@ static const struct iomap_writeback_ops xfs_writethrough_ops = {
 	.writeback_submit	= xfs_writeback_submit,
 };
 
+/* The writeback context of an atomic write, and what has been staged for it. */
+struct xfs_writethrough_atomic {
+	struct xfs_writepage_ctx	wpc;
+	loff_t				staged_end;
+};
+
+/*
+ * Is what the COW fork or another file has to do with it in the way of writing
+ * to @imap where it is?
+ *
+ * Only an inode that may share blocks is looked at.  In any other the COW fork
+ * holds staging blocks of earlier atomic writes, which nobody is writing to: with
+ * the iolock held exclusively, no direct I/O in flight and the folios at rest.
+ */
+static int
+xfs_writethrough_needs_cow(
+	struct xfs_inode	*ip,
+	struct xfs_bmbt_irec	*imap,
+	bool			*needs_cow)
+{
+	xfs_fileoff_t		end_fsb = imap->br_startoff + imap->br_blockcount;
+	struct xfs_bmbt_irec	cmap, shared_map = *imap;
+	struct xfs_iext_cursor	icur;
+	int			error;
+
+	*needs_cow = false;
+	if (!xfs_is_cow_inode(ip))
+		return 0;
+
+	*needs_cow = true;
+	if (xfs_is_always_cow_inode(ip))
+		return 0;
+	if (xfs_inode_has_cow_data(ip) &&
+	    xfs_iext_lookup_extent(ip, ip->i_cowfp, imap->br_startoff, &icur,
+			&cmap) &&
+	    cmap.br_startoff < end_fsb)
+		return 0;
+
+	error = xfs_reflink_trim_around_shared(ip, &shared_map, needs_cow);
+	if (shared_map.br_blockcount < imap->br_blockcount)
+		*needs_cow = true;
+	return error;
+}
+
+/*
+ * Look up blocks that the device can overwrite atomically: written, in one
+ * extent, aligned, not shared, and no more than it takes.  Returns -ENOPROTOOPT
+ * for anything else.
+ */
+static int
+xfs_writethrough_map_device_atomic(
+	struct iomap_writepage_ctx	*wpc,
+	loff_t				offset,
+	unsigned int			len,
+	unsigned int			flags)
+{
+	struct xfs_inode		*ip = XFS_I(wpc->inode);
+	struct xfs_mount		*mp = ip->i_mount;
+	xfs_fileoff_t			offset_fsb = XFS_B_TO_FSBT(mp, offset);
+	xfs_fileoff_t			end_fsb = XFS_B_TO_FSB(mp, offset + len);
+	struct xfs_bmbt_irec		imap;
+	struct xfs_iext_cursor		icur;
+	unsigned int			lockmode = XFS_ILOCK_SHARED;
+	bool				needs_cow;
+	int				error;
+
+	if (len > xfs_inode_buftarg(ip)->bt_awu_max)
+		return -ENOPROTOOPT;
+	if (!(flags & IOMAP_NOWAIT))
+		lockmode = xfs_ilock_data_map_shared(ip);
+	else if (xfs_need_iread_extents(&ip->i_df) || xfs_is_cow_inode(ip) ||
+		 !xfs_ilock_nowait(ip, lockmode))
+		return -EAGAIN;
+
+	error = xfs_iread_extents(NULL, ip, XFS_DATA_FORK);
+	if (error)
+		goto out_unlock;
+
+	error = -ENOPROTOOPT;
+	if (!xfs_iext_lookup_extent(ip, &ip->i_df, offset_fsb, &icur, &imap) ||
+	    imap.br_startoff > offset_fsb ||
+	    !xfs_bmap_is_written_extent(&imap))
+		goto out_unlock;
+	xfs_trim_extent(&imap, offset_fsb, end_fsb - offset_fsb);
+	if (!xfs_bmap_hw_atomic_write_possible(ip, &imap, offset_fsb, end_fsb))
+		goto out_unlock;
+
+	error = xfs_writethrough_needs_cow(ip, &imap, &needs_cow);
+	if (error)
+		goto out_unlock;
+	error = -ENOPROTOOPT;
+	if (needs_cow)
+		goto out_unlock;
+
+	XFS_WPC(wpc)->data_seq = READ_ONCE(ip->i_df.if_seq);
+	error = xfs_bmbt_to_iomap(ip, &wpc->iomap, &imap, 0,
+			IOMAP_F_ATOMIC_BIO, XFS_WPC(wpc)->data_seq);
+	xfs_writethrough_check_durable(wpc, offset + len);
+	trace_xfs_map_blocks_found(ip, offset, len, XFS_DATA_FORK, &imap);
+out_unlock:
+	xfs_iunlock(ip, lockmode);
+	return error;
+}
+
+/*
+ * Without a COW fork an atomic write is a single block, which the device writes
+ * atomically.  It need not have been allocated, or written: until its extent is
+ * converted, it reads as zeros.
+ */
+static int
+xfs_writethrough_map_one(
+	struct iomap_writepage_ctx	*wpc,
+	loff_t				offset,
+	unsigned int			len)
+{
+	struct xfs_inode		*ip = XFS_I(wpc->inode);
+	struct xfs_bmbt_irec		imap;
+	u64				seq;
+	int				error;
+
+	if (len > i_blocksize(wpc->inode) ||
+	    len > xfs_inode_buftarg(ip)->bt_awu_max)
+		return -EINVAL;
+
+	wpc->iomap.length = 0;
+	error = xfs_map_blocks(wpc, offset, len);
+	if (error)
+		return error;
+	if (wpc->iomap.type == IOMAP_HOLE) {
+		error = xfs_iomap_write_direct(ip,
+				XFS_B_TO_FSBT(ip->i_mount, offset), 1, 0, &imap,
+				&seq);
+		if (error)
+			return error;
+		wpc->iomap.length = 0;
+		error = xfs_map_blocks(wpc, offset, len);
+		if (error)
+			return error;
+	}
+
+	xfs_ilock(ip, XFS_ILOCK_SHARED);
+	xfs_writethrough_check_durable(wpc,
+			min_t(loff_t, offset + len, i_size_read(wpc->inode)));
+	xfs_iunlock(ip, XFS_ILOCK_SHARED);
+	wpc->iomap.flags |= IOMAP_F_ATOMIC_BIO;
+	return 0;
+}
+
+/* Map the beginning of a range to blocks in the COW fork. */
+static int
+xfs_writethrough_map_staged(
+	struct iomap_writepage_ctx	*wpc,
+	loff_t				offset,
+	unsigned int			len)
+{
+	struct iomap			srcmap = { .type = IOMAP_HOLE };
+
+	return xfs_atomic_write_cow_iomap_begin(wpc->inode, offset, len,
+			IOMAP_WRITE | IOMAP_ATOMIC, &wpc->iomap, &srcmap);
+}
+
+/*
+ * Have blocks in the COW fork for all of the range, or for nothing.
+ *
+ * All folios of it are locked, clean, and at rest.  Nothing dirty relies on blocks
+ * that are reserved there, be it in the data fork, where they are in the way of
+ * the completion if it fails, or in the COW fork.
+ */
+static int
+xfs_writethrough_stage(
+	struct iomap_writepage_ctx	*wpc,
+	loff_t				offset,
+	unsigned int			len)
+{
+	struct xfs_inode		*ip = XFS_I(wpc->inode);
+	loff_t				end = offset + len;
+	loff_t				pos = offset;
+	int				error;
+
+	if (ip->i_delayed_blks)
+		xfs_bmap_punch_delalloc_range(ip, XFS_DATA_FORK, offset, end,
+				NULL);
+	while (pos < end) {
+		error = xfs_writethrough_map_staged(wpc, pos, end - pos);
+		if (error)
+			goto out_cancel;
+		pos = wpc->iomap.offset + wpc->iomap.length;
+	}
+
+	/* the first of several extents, the rest is asked for when it is due */
+	if (wpc->iomap.offset > offset)
+		return xfs_writethrough_map_staged(wpc, offset, len);
+	return 0;
+
+out_cancel:
+	if (ip->i_cowfp)
+		xfs_reflink_cancel_cow_range(ip, offset, len, true);
+	return error;
+}
+
+static int
+xfs_writethrough_map_atomic(
+	struct iomap_writepage_ctx	*wpc,
+	loff_t				offset,
+	unsigned int			len,
+	unsigned int			flags)
+{
+	struct xfs_writethrough_atomic	*atomic = container_of(XFS_WPC(wpc),
+			struct xfs_writethrough_atomic, wpc);
+	struct xfs_inode		*ip = XFS_I(wpc->inode);
+	int				error;
+
+	if (xfs_is_shutdown(ip->i_mount))
+		return -EIO;
+	if (offset < atomic->staged_end)
+		return xfs_writethrough_map_staged(wpc, offset, len);
+
+	error = xfs_writethrough_map_device_atomic(wpc, offset, len, flags);
+	if (error != -ENOPROTOOPT)
+		return error;
+	if (flags & IOMAP_NOWAIT)
+		return -EAGAIN;
+	if (!xfs_inode_can_sw_atomic_write(ip))
+		return xfs_writethrough_map_one(wpc, offset, len);
+	error = xfs_writethrough_stage(wpc, offset, len);
+	if (!error)
+		atomic->staged_end = offset + len;
+	return error;
+}
+
+static const struct iomap_writeback_ops xfs_writethrough_atomic_ops = {
+	.writethrough_map	= xfs_writethrough_map_atomic,
+	.writeback_submit	= xfs_writeback_submit,
+};
+
 /*
  * Block aligned writes inside i_size may find all they need allocated.  They
  * start out with the iolock held shared, like those of direct I/O do.
@@ -319,6 +554,75 @@ out_unlock:
 }
 
 /*
+ * Submit an atomic write, with the iolock held exclusively.
+ *
+ * Direct I/O in flight may be staged in the COW fork just where this is going to
+ * be: both would be written to the same blocks, and the one that ends first would
+ * make them part of the file.  So it has to end; what comes later waits for our
+ * writeback.
+ *
+ * The remap frees the blocks that the range had.  Nobody reads them by then:
+ * buffered reads hold the folio lock, and direct ones are waited for here.
+ */
+static int
+xfs_writethrough_submit_atomic(
+	struct iomap_writethrough *wt,
+	struct kiocb		*iocb,
+	struct iov_iter		*from)
+{
+	struct inode		*inode = file_inode(iocb->ki_filp);
+	struct xfs_inode	*ip = XFS_I(inode);
+	struct writeback_control wbc = {
+		.sync_mode	= WB_SYNC_ALL,
+	};
+	struct xfs_writethrough_atomic atomic = {
+		.wpc.ctx = {
+			.inode	= inode,
+			.wbc	= &wbc,
+			.ops	= &xfs_writethrough_atomic_ops,
+		},
+	};
+	size_t			count = iov_iter_count(from);
+	bool			cleared_space = false;
+	unsigned int		iolock;
+	int			error;
+
+retry:
+	iolock = XFS_IOLOCK_EXCL;
+	error = xfs_ilock_iocb_for_write(iocb, &iolock);
+	if (error)
+		return error;
+	error = xfs_file_write_checks(iocb, from, &iolock, NULL);
+	if (error)
+		goto out_unlock;
+
+	/* An append has got its position, and a limit may have cut it short. */
+	error = -EINVAL;
+	if (iov_iter_count(from) != count || !IS_ALIGNED(iocb->ki_pos, count))
+		goto out_unlock;
+
+	if (!(iocb->ki_flags & IOCB_NOWAIT)) {
+		inode_dio_wait(inode);
+	} else if (atomic_read(&inode->i_dio_count)) {
+		error = -EAGAIN;
+		goto out_unlock;
+	}
+
+	trace_xfs_file_writethrough(iocb, from);
+	error = iomap_writethrough_atomic(wt, from, &atomic.wpc.ctx);
+	if ((error == -EDQUOT || error == -ENOSPC) && !cleared_space) {
+		xfs_writethrough_free_space(ip, iolock, error);
+		cleared_space = true;
+		goto retry;
+	}
+
+out_unlock:
+	if (iolock)
+		xfs_iunlock(ip, iolock);
+	return error;
+}
+
+/*
  * Write to the page cache and to the device.  Returns when the device has
  * completed the I/O, or -EIOCBQUEUED if the iocb is asynchronous.
  */
@@ -338,7 +642,10 @@ xfs_file_writethrough(
 	wt = iomap_writethrough_begin(&onstack, iocb, from);
 	if (IS_ERR(wt))
 		return PTR_ERR(wt);
-	error = xfs_writethrough_submit(wt, iocb, from);
+	if (iocb->ki_flags & IOCB_ATOMIC)
+		error = xfs_writethrough_submit_atomic(wt, iocb, from);
+	else
+		error = xfs_writethrough_submit(wt, iocb, from);
 	if (wt->size)
 		XFS_STATS_ADD(ip->i_mount, xs_write_bytes, wt->size);
 	return iomap_writethrough_end(wt, error);

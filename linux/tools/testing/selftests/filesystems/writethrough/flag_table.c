@@ -131,8 +131,8 @@ static void predict(struct call *c)
 	if (c->effects & WHOLE_OR_EAGAIN) {
 		if (c->append)
 			refuse(c, EAGAIN);
-		/* What only the file system can tell, io_uring has it retried. */
-		if (ring && (c->effects & ATOMIC))
+		/* This device cannot, and staging takes an allocation. */
+		if (c->effects & ATOMIC)
 			refuse(c, EAGAIN);
 	}
 }
