@@ -13,7 +13,6 @@
  * lab: --disk 600M --scsi-debug dev_size_mb=320
  */
 #include "wt.h"
-#include <dirent.h>
 #include <sys/sysmacros.h>
 
 #define TRACING		"/sys/kernel/tracing"
@@ -274,36 +273,6 @@ static void on(const char *dev)
 	wt_repair_check();
 }
 
-/* The first disk of the scsi_debug driver, if there is one. */
-static const char *scsi_debug(void)
-{
-	static char path[300];
-	struct dirent *entry;
-	DIR *dir = opendir("/sys/block");
-	char file[320], model[32];
-
-	while (dir && (entry = readdir(dir))) {
-		FILE *f;
-
-		snprintf(file, sizeof(file), "/sys/block/%s/device/model",
-			 entry->d_name);
-		f = fopen(file, "r");
-		if (!f)
-			continue;
-		if (!fgets(model, sizeof(model), f))
-			model[0] = 0;
-		fclose(f);
-		if (strncmp(model, "scsi_debug", 10))
-			continue;
-		snprintf(path, sizeof(path), "/dev/%s", entry->d_name);
-		closedir(dir);
-		return path;
-	}
-	if (dir)
-		closedir(dir);
-	return NULL;
-}
-
 int main(void)
 {
 	wt_start("commands", 240);
@@ -311,8 +280,8 @@ int main(void)
 
 	device = FUA;
 	on(wt_null_blk("n1", 400, "cache_size=8"));
-	if (scsi_debug())
-		on(scsi_debug());
+	if (wt_scsi_debug())
+		on(wt_scsi_debug());
 	else
 		wt_note("note: no scsi_debug disk");
 	device = CACHE;

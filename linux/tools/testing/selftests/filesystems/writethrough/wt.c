@@ -4,6 +4,7 @@
  */
 #include "wt.h"
 
+#include <dirent.h>
 #include <liburing.h>
 #include <libgen.h>
 #include <limits.h>
@@ -1776,6 +1777,73 @@ const char *wt_null_blk(const char *name, unsigned int mib, const char *attrs)
 	for (i = 0; access(path, F_OK) && i < 200; i++)
 		wt_sleep_ms(10);
 	return path;
+}
+
+/**
+ * wt_scsi_debug - the first disk of the scsi_debug driver
+ * Return: its path, NULL if there is none
+ */
+const char *wt_scsi_debug(void)
+{
+	static char path[300];
+	struct dirent *entry;
+	DIR *dir = opendir("/sys/block");
+	char file[320], model[32];
+
+	while (dir && (entry = readdir(dir))) {
+		FILE *f;
+
+		snprintf(file, sizeof(file), "/sys/block/%s/device/model",
+			 entry->d_name);
+		f = fopen(file, "r");
+		if (!f)
+			continue;
+		if (!fgets(model, sizeof(model), f))
+			model[0] = 0;
+		fclose(f);
+		if (strncmp(model, "scsi_debug", 10))
+			continue;
+		snprintf(path, sizeof(path), "/dev/%s", entry->d_name);
+		closedir(dir);
+		return path;
+	}
+	if (dir)
+		closedir(dir);
+	return NULL;
+}
+
+/**
+ * wt_queue_limit - a limit of the device under test
+ * @name: of the file in its queue directory
+ * Return: the number in it, 0 if it is not there
+ */
+unsigned long long wt_queue_limit(const char *name)
+{
+	char file[PATH_MAX], copy[PATH_MAX];
+	long long value;
+
+	snprintf(copy, sizeof(copy), "%s", wt_dev);
+	snprintf(file, sizeof(file), "/sys/block/%.64s/queue/%s", basename(copy),
+		 name);
+	value = wt_get(file, NULL);
+	return value < 0 ? 0 : value;
+}
+
+#define WT_STATX_WRITE_ATOMIC	0x10000
+#define WT_STATX_ATOMIC_MIN	0xa8	/* where it is in the structure */
+
+/**
+ * wt_atomic_limits - what statx() says of atomic writes to a file
+ * @min, @max: the smallest and the largest, 0 if there are none
+ */
+void wt_atomic_limits(int fd, size_t *min, size_t *max)
+{
+	uint32_t stx[64] = { 0 };
+
+	wt_sys(syscall(__NR_statx, fd, "", AT_EMPTY_PATH, WT_STATX_WRITE_ATOMIC,
+		       stx));
+	*min = stx[WT_STATX_ATOMIC_MIN / 4];
+	*max = stx[WT_STATX_ATOMIC_MIN / 4 + 1];
 }
 
 static void wt_inject_path(char *file, size_t size, const char *dev)

@@ -262,6 +262,9 @@ void wt_dm_resume(struct wt_dm *dm);
 void wt_dm_remove(struct wt_dm *dm);
 void wt_on_dm(struct wt_dm *dm);
 const char *wt_null_blk(const char *name, unsigned int mib, const char *attrs);
+const char *wt_scsi_debug(void);
+unsigned long long wt_queue_limit(const char *name);
+void wt_atomic_limits(int fd, size_t *min, size_t *max);
 void wt_inject(const char *dev, const char *op, unsigned long long sector,
 	       unsigned long long nr_sectors, const char *status);
 void wt_inject_data(const char *op, const char *status);

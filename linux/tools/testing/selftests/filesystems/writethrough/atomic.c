@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * RWF_ATOMIC: whatever the range consists of, the write arrives on the device and
+ * in the cache as any write-through does, clean, with its neighbours and clones as
+ * they were, through every interface and with other flags. Blocks that the device
+ * can write atomically are written in place, by one atomic command; all others are
+ * staged elsewhere, and remapped at once.
+ *
+ * Which one it was is seen in a trace of what is sent to the device. That nothing
+ * is torn by a crash is for the power-loss test.
+ *
+ * Mutant: 150-atomic-bio-not-marked
+ * Mutant: 151-atomic-always-in-place
+ * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --timeout 420
+ * blocks: 1024
+ */
+#include "wt.h"
+
+#define FILE_SIZE	(1024 * KIB)
+#define OFF		(256 * KIB)
+#define MAX_LEN		(128 * KIB)
+
+static size_t atomic_min, atomic_max;
+static unsigned long long unit_max;	/* of the device */
+static enum wt_mode mode;
+static unsigned int gen = 100;
+static unsigned int by_device, by_file_system;
+static bool unsure;		/* where dirty data is going to be */
+static char *buf;
+
+/* ---------------------------------------------------------- the trace */
+
+static const char * const events[] = {
+	"block/block_bio_queue",
+	"iomap/iomap_add_to_ioend",
+	"xfs/xfs_iomap_atomic_write_cow",
+};
+
+struct sent {
+	unsigned int	writes;
+	unsigned int	atomic;
+};
+
+/* DEV RWBS SECTOR + NR [COMM] */
+static void count(const char *event, const char *text, void *arg)
+{
+	struct sent *sent = arg;
+	char rwbs[16];
+
+	if (strcmp(event, "block_bio_queue") ||
+	    sscanf(text, "%*s %15s", rwbs) != 1)
+		return;
+	if (strchr(rwbs, 'M') || !strchr(rwbs, 'W'))
+		return;
+	sent->writes++;
+	if (strchr(rwbs, 'U'))
+		sent->atomic++;
+}
+
+/* One extent, written, alone, in the right place, and not too long. */
+static bool in_place(int fd, off_t off, size_t len)
+{
+	off_t at = wt_physical(fd, off, NULL), pos;
+	bool shared;
+
+	if (len > unit_max || at < 0 || at % len)
+		return false;
+	for (pos = off; pos < off + (off_t)len; pos += wt_bsize)
+		if (wt_backing(fd, pos) != WT_WRITTEN ||
+		    wt_physical(fd, pos, &shared) != at + (pos - off) || shared)
+			return false;
+	return true;
+}
+
+/* ------------------------------------------------------------ one write */
+
+static void write_atomic(int fd, off_t off, size_t len, int flags)
+{
+	bool device = in_place(fd, off, len);
+	struct sent sent = { 0 };
+	ssize_t ret;
+
+	wt_pattern(buf, len, off, ++gen);
+	wt_trace_on();
+	ret = wt_write(mode, fd, buf, len, off, RWF_ATOMIC | flags);
+	wt_trace_off();
+	wt_check(ret == (ssize_t)len, "%s: %zu bytes at %lld, flags 0x%x: %zd (%s)",
+		 wt_mode_name[mode], len, (long long)off, flags, ret,
+		 ret < 0 ? strerror(-ret) : "short");
+	/* io_uring may have had a worker do it, whose trace we do not see. */
+	if (mode == WT_URING)
+		return;
+	wt_trace_each(count, &sent);
+	if (unsure)
+		device = sent.atomic;
+	if (device) {
+		wt_check(sent.atomic == 1, "%zu bytes in place: %u atomic bios of %u",
+			 len, sent.atomic, sent.writes);
+		wt_check(!wt_trace_count("xfs_iomap_atomic_write_cow", NULL),
+			 "%zu bytes in place were staged", len);
+		by_device++;
+	} else {
+		wt_check(!sent.atomic, "%zu bytes that cannot be: in place", len);
+		wt_check(sent.writes, "%zu bytes: nothing was written", len);
+		wt_check(wt_trace_count("xfs_iomap_atomic_write_cow", NULL),
+			 "%zu bytes that cannot be in place were not staged", len);
+		by_file_system++;
+	}
+}
+
+/* Before, range and after: generations 1, @gen and 1, on the disk and cached. */
+static void expect(int fd, off_t off, size_t len, off_t size)
+{
+	wt_check(!wt_cache(fd, off, len).dirty, "dirty pages");
+	wt_expect_disk(fd, off, len, gen);
+	wt_expect_file(fd, off, len, gen);
+	wt_expect_file(fd, 0, off, 1);
+	if (size > off + (off_t)len)
+		wt_expect_file(fd, off + len, size - off - len, 1);
+	wt_check(lseek(fd, 0, SEEK_END) == size, "the size is %lld, not %lld",
+		 (long long)lseek(fd, 0, SEEK_END), (long long)size);
+}
+
+/* After a crash that kept the log. */
+static void expect_kept(int fd, off_t off, size_t len, off_t size)
+{
+	close(fd);
+	wt_crash();
+	fd = wt_open("file", O_RDWR);
+	expect(fd, off, len, size);
+	close(fd);
+}
+
+/* -------------------------------------------------- what the range can be */
+
+static void overwritten(size_t len)
+{
+	int fd = wt_make_file("file", FILE_SIZE, 1);
+
+	write_atomic(fd, OFF, len, 0);
+	wt_expect_clean(fd, OFF, len);
+	expect(fd, OFF, len, FILE_SIZE);
+	/* Again: what was remapped may be in a better place now, or in use. */
+	write_atomic(fd, OFF, len, 0);
+	expect(fd, OFF, len, FILE_SIZE);
+	expect_kept(fd, OFF, len, FILE_SIZE);
+}
+
+static void not_cached(size_t len)
+{
+	int fd = wt_make_file("file", FILE_SIZE, 1);
+
+	close(fd);
+	wt_drop_caches();
+	fd = wt_open("file", O_RDWR);
+	write_atomic(fd, OFF, len, 0);
+	wt_expect_clean(fd, OFF, len);
+	expect(fd, OFF, len, FILE_SIZE);
+	expect_kept(fd, OFF, len, FILE_SIZE);
+}
+
+static void hole(size_t len)
+{
+	int fd = wt_make_file("file", FILE_SIZE, 1);
+
+	wt_sys(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, OFF,
+			 len));
+	write_atomic(fd, OFF, len, 0);
+	expect(fd, OFF, len, FILE_SIZE);
+	expect_kept(fd, OFF, len, FILE_SIZE);
+}
+
+static void unwritten(size_t len)
+{
+	int fd = wt_make_file("file", FILE_SIZE, 1);
+
+	wt_sys(fallocate(fd, FALLOC_FL_ZERO_RANGE, OFF, len));
+	write_atomic(fd, OFF, len, 0);
+	expect(fd, OFF, len, FILE_SIZE);
+	expect_kept(fd, OFF, len, FILE_SIZE);
+}
+
+/* Dirty, over written blocks and over a hole: what is reserved goes away. */
+static void dirty(size_t len, bool over_hole, bool mapped)
+{
+	int fd = wt_make_file("file", FILE_SIZE, 1);
+	char *map;
+
+	if (over_hole)
+		wt_sys(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				 OFF, len));
+	if (mapped) {
+		map = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			   fd, 0);
+		wt_check(map != MAP_FAILED, "mmap: %s", strerror(errno));
+		wt_pattern(map + OFF, len, OFF, 2);
+	} else {
+		wt_plain_gen(fd, OFF, len, 2);
+	}
+	unsure = true;
+	write_atomic(fd, OFF, len, 0);
+	unsure = false;
+	expect(fd, OFF, len, FILE_SIZE);
+	if (mapped) {
+		wt_expect_buf("mapping", map + OFF, len, OFF, gen);
+		munmap(map, FILE_SIZE);
+	}
+	expect_kept(fd, OFF, len, FILE_SIZE);
+}
+
+static void shared(size_t len)
+{
+	int fd = wt_make_file("file", FILE_SIZE, 1);
+	int clone = wt_open("clone", O_RDWR | O_TRUNC);
+
+	wt_check(!wt_clone(fd, 0, 0, clone, 0), "clone: %s", strerror(errno));
+	write_atomic(fd, OFF, len, 0);
+	expect(fd, OFF, len, FILE_SIZE);
+	wt_expect_both(clone, 0, FILE_SIZE, 1);
+	/* Not shared any more, but its neighbours are. */
+	write_atomic(fd, OFF, len, 0);
+	expect(fd, OFF, len, FILE_SIZE);
+	wt_expect_both(clone, 0, FILE_SIZE, 1);
+	close(clone);
+	expect_kept(fd, OFF, len, FILE_SIZE);
+	clone = wt_open("clone", O_RDWR);
+	wt_expect_both(clone, 0, FILE_SIZE, 1);
+	close(clone);
+}
+
+/* Every other block somewhere else, or not there at all. */
+static void scattered(size_t len)
+{
+	int fd = wt_make_file("file", FILE_SIZE, 1);
+	int other = wt_open("other", O_RDWR | O_TRUNC);
+	off_t pos;
+
+	for (pos = OFF; pos < OFF + (off_t)len; pos += 2 * wt_bsize)
+		wt_sys(fallocate(fd, FALLOC_FL_PUNCH_HOLE |
+				 FALLOC_FL_KEEP_SIZE, pos, wt_bsize));
+	for (pos = OFF; pos < OFF + (off_t)len; pos += 4 * wt_bsize) {
+		wt_plain_gen(other, pos, wt_bsize, 3);
+		wt_sys(fsync(other));
+		wt_plain_gen(fd, pos, wt_bsize, 1);
+		wt_sys(fsync(fd));
+	}
+	close(other);
+	write_atomic(fd, OFF, len, 0);
+	expect(fd, OFF, len, FILE_SIZE);
+	expect_kept(fd, OFF, len, FILE_SIZE);
+}
+
+/* At the end of the file, over it, and with APPEND. */
+static void extending(size_t len)
+{
+	int fd = wt_make_file("file", OFF, 1);
+	struct iovec iov = { buf, len };
+
+	write_atomic(fd, OFF, len, 0);
+	expect(fd, OFF, len, OFF + len);
+	expect_kept(fd, OFF, len, OFF + len);
+
+	fd = wt_make_file("file", OFF + len / 2 + 1, 1);
+	write_atomic(fd, OFF, len, 0);
+	expect(fd, OFF, len, OFF + len);
+	expect_kept(fd, OFF, len, OFF + len);
+
+	fd = wt_make_file("file", OFF, 1);
+	wt_pattern(buf, len, OFF, ++gen);
+	wt_check(wt_writev(mode, fd, &iov, 1, 0, RWF_ATOMIC | RWF_APPEND) ==
+		 (ssize_t)len, "append");
+	expect(fd, OFF, len, OFF + len);
+	expect_kept(fd, OFF, len, OFF + len);
+
+	/* Behind the end. */
+	fd = wt_make_file("file", OFF - 3 * wt_bsize - 5, 1);
+	write_atomic(fd, OFF, len, 0);
+	wt_expect_both(fd, OFF, len, gen);
+	wt_expect_file(fd, 0, OFF - 3 * wt_bsize - 5, 1);
+	wt_expect_file(fd, OFF - 3 * wt_bsize - 5, 3 * wt_bsize + 5, 0);
+	close(fd);
+}
+
+/* The source is not aligned, or is what is written to. */
+static void sources(size_t len)
+{
+	int fd = wt_make_file("file", FILE_SIZE, 1);
+	char *map = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+			 0);
+	char *copy = wt_alloc(len + wt_psize);
+	ssize_t ret;
+
+	wt_pattern(copy + 13, len, OFF, ++gen);
+	ret = wt_write(mode, fd, copy + 13, len, OFF, RWF_ATOMIC);
+	wt_check(ret == (ssize_t)len, "odd memory: %zd", ret);
+	expect(fd, OFF, len, FILE_SIZE);
+
+	ret = wt_write(mode, fd, map + OFF, len, OFF, RWF_ATOMIC);
+	wt_check(ret == (ssize_t)len, "onto itself: %zd", ret);
+	expect(fd, OFF, len, FILE_SIZE);
+
+	/* Not cached: the fault happens first, not under our locks. */
+	munmap(map, FILE_SIZE);
+	close(fd);
+	wt_drop_caches();
+	fd = wt_open("file", O_RDWR);
+	map = mmap(NULL, FILE_SIZE, PROT_READ, MAP_SHARED, fd, 0);
+	ret = wt_write(mode, fd, map + OFF, len, OFF, RWF_ATOMIC);
+	wt_check(ret == (ssize_t)len, "onto itself, cold: %zd", ret);
+	expect(fd, OFF, len, FILE_SIZE);
+
+	/* Half of it is not there: nothing happens. */
+	if (len > wt_psize) {
+		char *half = wt_alloc(len);
+
+		wt_sys(munmap(half + len / 2, len / 2));
+		memset(half, 0xee, len / 2);
+		ret = wt_write(mode, fd, half, len, OFF, RWF_ATOMIC);
+		wt_check(ret == -EFAULT, "half of the memory: %zd", ret);
+		expect(fd, OFF, len, FILE_SIZE);
+		munmap(half, len / 2);
+	}
+	munmap(map, FILE_SIZE);
+	munmap(copy, len + wt_psize);
+	close(fd);
+}
+
+/* ------------------------------------------------------------ other flags */
+
+static void durable(size_t len, int flags)
+{
+	int fd = wt_make_file("file", FILE_SIZE, 1);
+
+	write_atomic(fd, OFF, len, flags);
+	expect(fd, OFF, len, FILE_SIZE);
+	close(fd);
+	/* Not even the log is written any more. */
+	wt_shutdown(false);
+	wt_umount();
+	wt_mount(NULL);
+	fd = wt_open("file", O_RDWR);
+	expect(fd, OFF, len, FILE_SIZE);
+	close(fd);
+}
+
+static void dropped(size_t len)
+{
+	int fd = wt_make_file("file", FILE_SIZE, 1), i;
+
+	wt_sys(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
+	write_atomic(fd, OFF, len, RWF_DONTCACHE);
+	for (i = 0; wt_cache(fd, OFF, len).cached && i < 2000; i++)
+		wt_sleep_ms(1);
+	wt_check(!wt_cache(fd, OFF, len).cached, "still cached");
+	wt_check(mode != WT_SYNC || !i, "cached for a while");
+	expect(fd, OFF, len, FILE_SIZE);
+	close(fd);
+}
+
+/* All of it in place, or nothing and EAGAIN. */
+static void nowait(size_t len)
+{
+	int fd = wt_make_file("alone", FILE_SIZE, 1);
+	bool possible = in_place(fd, OFF, len);
+	ssize_t ret;
+
+	wt_pattern(buf, len, OFF, ++gen);
+	ret = wt_write(mode, fd, buf, len, OFF, RWF_ATOMIC | RWF_NOWAIT);
+	if (ret == -EAGAIN && !possible) {
+		wt_expect_both(fd, 0, FILE_SIZE, 1);
+	} else {
+		wt_check(possible && ret == (ssize_t)len,
+			 "NOWAIT: %zd, in place is %spossible", ret,
+			 possible ? "" : "im");
+		expect(fd, OFF, len, FILE_SIZE);
+	}
+
+	/* Dirty: would have to be written first. */
+	wt_plain_gen(fd, OFF, len, 2);
+	ret = wt_write(mode, fd, buf, len, OFF, RWF_ATOMIC | RWF_NOWAIT);
+	wt_check(ret == -EAGAIN, "NOWAIT over dirty pages: %zd", ret);
+	wt_expect_file(fd, OFF, len, 2);
+	close(fd);
+}
+
+static void on(const char *dev)
+{
+	size_t len, limit;
+	int fd;
+
+	wt_dev = wt_raw = dev;
+	wt_setup(NULL, "lazytime");
+	fd = wt_make_file("file", FILE_SIZE, 1);
+	wt_atomic_limits(fd, &atomic_min, &atomic_max);
+	close(fd);
+	unit_max = wt_queue_limit("atomic_write_unit_max_bytes");
+	wt_note("note: %s: %zu to %zu bytes, the device up to %llu", dev,
+		atomic_min, atomic_max, unit_max);
+	wt_check(atomic_min == wt_bsize && atomic_max >= atomic_min,
+		 "statx: from %zu to %zu", atomic_min, atomic_max);
+	limit = atomic_max < MAX_LEN ? atomic_max : MAX_LEN;
+
+	/* While no timestamp is due: a crash loses the mount option. */
+	wt_for_each_mode(mode)
+		for (len = atomic_min; len <= limit; len *= 4)
+			nowait(len);
+	wt_for_each_mode(mode) {
+		/* What the sizes differ in does not depend on the interface. */
+		if (mode != WT_SYNC && limit > 4 * atomic_min)
+			limit = 4 * atomic_min;
+		for (len = atomic_min; len <= limit; len *= 4) {
+			overwritten(len);
+			not_cached(len);
+			hole(len);
+			unwritten(len);
+			dirty(len, false, false);
+			dirty(len, true, false);
+			dirty(len, true, true);
+			shared(len);
+			extending(len);
+			sources(len);
+			if (len >= 4 * wt_bsize)
+				scattered(len);
+			durable(len, RWF_DSYNC);
+			durable(len, RWF_SYNC);
+			dropped(len);
+		}
+	}
+	wt_check(by_file_system, "nothing was staged");
+	wt_check(!!by_device == !!unit_max, "%u writes in place", by_device);
+	wt_note("note: %u in place, %u staged", by_device, by_file_system);
+	by_device = by_file_system = 0;
+	wt_umount();
+	wt_repair_check();
+}
+
+int main(void)
+{
+	const char *plain;
+
+	wt_start("atomic", 360);
+	wt_need_writethrough();
+	buf = wt_alloc(MAX_LEN);
+	wt_trace_setup(events, ARRAY_SIZE(events));
+	plain = wt_dev;
+	on(plain);
+	if (wt_scsi_debug())
+		on(wt_scsi_debug());
+	else
+		wt_note("note: no scsi_debug disk");
+	wt_finish();
+}
