@@ -11,8 +11,7 @@
  *
  * Mutant: 150-atomic-bio-not-marked
  * Mutant: 151-atomic-always-in-place
- * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --timeout 420
- * blocks: 1024
+ * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --timeout 960
  */
 #include "wt.h"
 
@@ -438,7 +437,7 @@ int main(void)
 {
 	const char *plain;
 
-	wt_start("atomic", 360);
+	wt_start("atomic", 900);
 	wt_need_writethrough();
 	buf = wt_alloc(MAX_LEN);
 	wt_trace_setup(events, ARRAY_SIZE(events));

@@ -9,8 +9,7 @@
  * Mutant: 153-atomic-not-dropped
  * Mutant: 154-atomic-not-flushed
  * Mutant: 155-atomic-remapped-in-parts
- * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --timeout 480
- * blocks: 1024
+ * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --timeout 960
  */
 #include "wt.h"
 
@@ -294,7 +293,7 @@ int main(void)
 {
 	const char *plain;
 
-	wt_start("atomic_eio", 420);
+	wt_start("atomic_eio", 900);
 	wt_need_writethrough();
 	buf = wt_alloc(LEN);
 	plain = wt_dev;

@@ -8,8 +8,7 @@
  * leaves everything as it was.
  *
  * Mutant: 152-atomic-not-checked-again
- * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --timeout 480
- * blocks: 1024
+ * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --timeout 960
  */
 #include "wt.h"
 #include <signal.h>
@@ -187,7 +186,7 @@ int main(void)
 {
 	const char *plain;
 
-	wt_start("atomic_valid", 420);
+	wt_start("atomic_valid", 900);
 	wt_need_writethrough();
 	signal(SIGXFSZ, SIG_IGN);
 	plain = wt_dev;
