@@ -232,6 +232,7 @@ static struct {
 	unsigned int	flag;
 	bool		flag_given;
 	bool		shared;
+	bool		no_atomic;
 	bool		drop_caches;
 	bool		require;
 	bool		quiet;
@@ -2426,6 +2427,8 @@ static void learn_limits(void)
 		me.dio_align = sx.dio_offset_align;
 	me.atomic_min = sx.atomic_min;
 	me.atomic_max = min64(sx.atomic_max, (me.hi - me.lo) / 4);
+	if (opt.no_atomic)
+		me.atomic_max = 0;
 }
 
 /* The type is needed to mount it again. */
@@ -3052,6 +3055,7 @@ static void usage(FILE *f)
 	      "  --size MAX            largest size of the file (default 1 MiB)\n"
 	      "  --check-every N       operations between full checks (default 200)\n"
 	      "  --weights NAME=W,...  how often; --only NAME,... ; --no-NAME\n"
+	      "  --no-atomic           no RWF_ATOMIC\n"
 	      "  --no-fault, --no-self no writes from an unreadable page, from the file itself\n"
 	      "  --processes N         that many at once, each on FILE.0, FILE.1, ...\n"
 	      "  --shared              with --processes: one FILE, a range each\n"
@@ -3140,7 +3144,7 @@ static void read_head(const char *path)
 enum {
 	O_SEED = 256, O_OPS, O_SECONDS, O_SIZE, O_EVERY, O_WEIGHTS, O_ONLY,
 	O_PROCESSES, O_SHARED, O_LOG, O_REPLAY, O_SHRINK, O_RAWDEV, O_MNT,
-	O_DEV, O_DROP, O_FLAG, O_REQUIRE, O_PLANT, O_NO_FAULT, O_NO_SELF, O_HELP,
+	O_DEV, O_DROP, O_FLAG, O_REQUIRE, O_PLANT, O_NO_FAULT, O_NO_SELF, O_NO_ATOMIC, O_HELP,
 	O_NO,
 };
 
@@ -3166,6 +3170,7 @@ static const struct option base_options[] = {
 	{ "plant", required_argument, NULL, O_PLANT },
 	{ "no-fault", no_argument, NULL, O_NO_FAULT },
 	{ "no-self", no_argument, NULL, O_NO_SELF },
+	{ "no-atomic", no_argument, NULL, O_NO_ATOMIC },
 	{ "help", no_argument, NULL, O_HELP },
 };
 
@@ -3251,6 +3256,9 @@ static void parse_options(int argc, char **argv)
 			break;
 		case O_NO_SELF:
 			opt.no_self = true;
+			break;
+		case O_NO_ATOMIC:
+			opt.no_atomic = true;
 			break;
 		case O_HELP:
 			usage(stdout);
