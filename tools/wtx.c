@@ -1711,6 +1711,10 @@ static bool exec_fallocate(const struct op *op)
 	edge(off);
 	edge(end);
 
+	/*
+	 * XFS zeroes all of a range that it has punched but for the holes, and
+	 * what has blocks reserved for copy on write does not count as one.
+	 */
 	switch (op->code) {
 	case OP_ALLOC:
 		model_grow(end);
@@ -1718,11 +1722,13 @@ static bool exec_fallocate(const struct op *op)
 	case OP_PUNCH:
 	case OP_KEEPZERO:
 		model_zero(off, len);
+		may_be_dirty(off, min64(end, model.size) - off);
 		break;
 	case OP_ZERO:
 	case OP_WRITEZEROES:
 		model_grow(end);
 		model_zero(off, len);
+		may_be_dirty(off, len);
 		break;
 	case OP_COLLAPSE:
 		memmove(model.good + off, model.good + end, size - end);
