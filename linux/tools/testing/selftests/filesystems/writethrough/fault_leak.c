@@ -5,5 +5,5 @@
  * Mutant: 104-context-leaked
  * lab: --disk 400M,300M --cpus 1 --timeout 900 --kmemleak
  */
-#define SELECTION	"first,append,"
+#define SELECTION	",first,append,"
 #include "fault_nth.c"

@@ -958,7 +958,7 @@ static void unmapped(const struct scenario *sc, enum wt_mode mode, int flags)
 
 /* ------------------------------------------------------------------------ */
 
-/* Of scenarios, each with a comma behind it; NULL: those marked as tested. */
+/* Of scenarios, with a comma before and behind each; NULL: those marked as tested. */
 #ifndef SELECTION
 #define SELECTION	NULL
 #endif
@@ -966,14 +966,14 @@ static void unmapped(const struct scenario *sc, enum wt_mode mode, int flags)
 static bool all;
 static const char *names;
 
-/* A name with a comma behind it is not the beginning of another one. */
+/* A name with its commas is no part of another one. */
 static bool selected(const struct scenario *sc)
 {
 	char name[32];
 
 	if (!names)
 		return all || sc->tested;
-	snprintf(name, sizeof(name), "%s,", sc->name);
+	snprintf(name, sizeof(name), ",%s,", sc->name);
 	return strstr(names, name);
 }
 
@@ -1006,7 +1006,17 @@ static void run(const struct scenario *sc, enum wt_mode mode)
 	no_source(sc, mode);
 }
 
-int main(void)
+/* fault_nth -l: what scenarios there are */
+static int list_scenarios(void)
+{
+	const struct scenario *sc;
+
+	for (sc = scenarios; sc < scenarios + ARRAY_SIZE(scenarios); sc++)
+		puts(sc->name);
+	return 0;
+}
+
+int main(int argc, char **argv)
 {
 	const struct scenario *sc;
 	enum wt_mode mode;
@@ -1014,12 +1024,14 @@ int main(void)
 	char file[256];
 	static char list[256];
 
+	if (argc > 1 && !strcmp(argv[1], "-l"))
+		return list_scenarios();
 	supervise();
 	names = SELECTION;
 	if (getenv("WT_FAULTS")) {
 		all = true;
-		snprintf(list, sizeof(list), "%s,", getenv("WT_FAULTS"));
-		names = strcmp(list, "all,") ? list : NULL;
+		snprintf(list, sizeof(list), ",%s,", getenv("WT_FAULTS"));
+		names = strcmp(list, ",all,") ? list : NULL;
 	}
 	wt_start("fault_nth", 3600);
 	wt_need_writethrough();
