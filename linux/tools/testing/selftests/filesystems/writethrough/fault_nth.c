@@ -39,7 +39,9 @@
 #define P		4096L		/* extents are made of pieces of that */
 
 enum group { LAZY, PLAIN, SMALL, REALTIME, NR_GROUPS };
-enum old { WRITTEN, HOLE, UNWRITTEN, SHARED, MIXED };
+enum old { WRITTEN, HOLE, UNWRITTEN, SHARED, MIXED, PART };
+
+#define PART_SIZE	(8 * P)		/* of PART, what is written; then a hole */
 
 /* One call, and the file that it meets. */
 static const struct scenario {
@@ -76,8 +78,12 @@ static const struct scenario {
 	  .cold = false },
 	{ "quota", PLAIN, HOLE, 32 * P, 2 * P, 16 * P, .less = true,
 	  .tested = true },
+	{ "quota-part", PLAIN, PART, 32 * P, 2 * P, 16 * P, .less = true,
+	  .cold = true },
 	{ "first", PLAIN, WRITTEN, 8 * P, 2 * P, P, .fresh = true },
 	{ "enospc", SMALL, HOLE, 32 * P, 2 * P, 16 * P, .less = true },
+	{ "enospc-part", SMALL, PART, 32 * P, 2 * P, 16 * P, .less = true,
+	  .cold = true },
 	{ "realtime", REALTIME, WRITTEN, 8 * P, 2 * P - 300, 2 * P + 600,
 	  .cold = true },
 	{ "realtime-hole", REALTIME, HOLE, 8 * P, 2 * P, 4 * P,
@@ -164,6 +170,15 @@ static void supervise(void)
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : WT_FAIL);
 }
 
+static void make_worker_file(void)
+{
+	int fd = wt_open("worker", O_RDWR | O_TRUNC);
+
+	wt_plain_gen(fd, 0, P, 1);
+	wt_sys(fsync(fd));
+	close(fd);
+}
+
 static void make_group(enum group group)
 {
 	static const char * const mkfs[] = {
@@ -184,6 +199,7 @@ static void make_group(enum group group)
 	if (group != REALTIME) {
 		wt_mkfs(mkfs[group]);
 		wt_mount(mount[group]);
+		make_worker_file();
 		return;
 	}
 	wt_raw = rt_dev;
@@ -193,6 +209,7 @@ static void make_group(enum group group)
 	wt_mkfs(options);
 	snprintf(options, sizeof(options), "rtdev=%s", rt_dev);
 	wt_mount(options);
+	make_worker_file();
 }
 
 static void remount(void)
@@ -239,9 +256,18 @@ static unsigned int old_gen(const struct scenario *sc, off_t pos)
 		return 0;
 	case MIXED:
 		return pos / P % 4 == 1 || pos / P % 4 == 2 ? 0 : 1;
+	case PART:
+		return pos < PART_SIZE ? 1 : 0;
 	default:
 		return 1;
 	}
+}
+
+/* How far the call comes if nothing fails; not of what has no space at all. */
+static ssize_t whole(const struct scenario *sc)
+{
+	return sc->old == PART ? PART_SIZE - sc->off :
+		(ssize_t)sc->len;
 }
 
 /* Allocated and on the device, so that a completed overwrite is durable. */
@@ -273,7 +299,9 @@ static int make_file(const struct scenario *sc)
 	else if (sc->old == UNWRITTEN)
 		wt_sys(fallocate(fd, 0, 0, sc->size));
 	else
-		wt_plain_gen(fd, 0, sc->size, 1);
+		wt_plain_gen(fd, 0, sc->old == PART ? PART_SIZE : sc->size, 1);
+	if (sc->old == PART)
+		wt_sys(ftruncate(fd, sc->size));
 	if (sc->old == MIXED) {
 		wt_sys(fsync(fd));
 		for (pos = P; pos < sc->size; pos += 4 * P) {
@@ -286,10 +314,11 @@ static int make_file(const struct scenario *sc)
 	if (sc->old == SHARED)
 		make_clone(fd, 0, sc->size);
 	wt_sys(fsync(fd));
-	if (!strcmp(sc->name, "enospc"))
+	if (sc->less && sc->group == SMALL)
 		wt_fill_fs(8 * P);
-	if (!strcmp(sc->name, "quota"))
-		wt_quota_limit(WT_QUOTA_USER, QUOTA_ID, 8 * P);
+	if (sc->less && sc->group == PLAIN)
+		wt_quota_limit(WT_QUOTA_USER, QUOTA_ID,
+			       sc->old == PART ? PART_SIZE + 8 * P : 8 * P);
 	if (sc->fresh) {
 		close(fd);
 		remount();
@@ -302,12 +331,17 @@ static int make_file(const struct scenario *sc)
 	return fd;
 }
 
-/* What kept the call from being whole. */
+/*
+ * What kept the call from being whole. The space of a file that is unlinked comes
+ * back in the background, that of one that is truncated at once.
+ */
 static void make_room(const struct scenario *sc)
 {
-	if (!strcmp(sc->name, "enospc"))
+	if (sc->less && sc->group == SMALL) {
+		wt_sys(truncate(wt_path("filler"), 0));
 		wt_sys(unlink(wt_path("filler")));
-	if (!strcmp(sc->name, "quota"))
+	}
+	if (sc->less && sc->group == PLAIN)
 		wt_quota_limit(WT_QUOTA_USER, QUOTA_ID, 0);
 }
 
@@ -424,7 +458,7 @@ static void check_told(const struct scenario *sc, int fd, int other, int flags)
 
 	old_or_new(sc, "device", disk, sc->off + sc->len);
 	if ((flags & RWF_DSYNC) && !told && !told_other &&
-	    wt_mismatch(disk + sc->off, sc->len, sc->off, 2) < 0)
+	    wt_mismatch(disk + sc->off, whole(sc), sc->off, 2) < 0)
 		return;
 	if (nr_new || told)
 		wt_check(told && told_other, "fsync of the caller says %d, of another %d",
@@ -510,6 +544,16 @@ static void check(const struct scenario *sc, enum wt_mode mode, int fd,
 	wt_expect_both(fd, sc->off, sc->len, 3);
 	check_clone(sc);
 	close(fd);
+}
+
+/* What a call comes to that nothing has happened to. */
+static bool as_ever(const struct scenario *sc, ssize_t ret)
+{
+	if (sc->flags & RWF_NOWAIT)
+		return ret == -EAGAIN || ret == (ssize_t)sc->len;
+	if (sc->less && sc->old != PART)
+		return ret == (sc->group == SMALL ? -ENOSPC : -EDQUOT);
+	return ret == whole(sc);
 }
 
 /* ---------------------------------------------------- the nth thing fails */
@@ -610,12 +654,15 @@ static unsigned int disarm_tasks(void)
 	return hits;
 }
 
-/* The ring gets a worker, if it has none: appends are always handed to one. */
+/*
+ * The ring gets a worker, if it has none: what is not block aligned is always
+ * handed to one. It takes no space, which there may be none of.
+ */
 static void make_worker(enum wt_mode mode)
 {
-	int fd = wt_open("worker", O_RDWR | O_TRUNC);
+	int fd = wt_open("worker", O_RDWR);
 
-	wt_write_gen(mode, fd, 0, P, 1);
+	wt_write_gen(mode, fd, 100, 200, 1);
 	close(fd);
 }
 
@@ -692,6 +739,8 @@ static void sweep(const struct scenario *sc, enum wt_mode mode, int flags,
 		len = strlen(point);
 		snprintf(point + len, sizeof(point) - len, ": kinds 0x%x, result %zd",
 			 out.kinds, out.ret);
+		wt_check(out.nr_hits || as_ever(sc, out.ret),
+			 "nothing has failed, and the result is %zd", out.ret);
 		if (is_shut_down(fd)) {
 			downs++;
 			wt_check(out.ret > 0 || out.ret == -EIO || allowed(sc, &out),
