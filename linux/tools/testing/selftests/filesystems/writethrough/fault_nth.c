@@ -74,6 +74,10 @@ static const struct scenario {
 	{ "mixed", LAZY, MIXED, 8 * P, P, 6 * P, .tested = true },
 	{ "nowait", LAZY, WRITTEN, 8 * P, 2 * P, 4 * P, .flags = RWF_NOWAIT,
 	  .cold = true, .tested = true },
+	{ "atomic", LAZY, WRITTEN, 8 * P, 4 * P, 4 * P, .flags = RWF_ATOMIC,
+	  .cold = true },
+	{ "atomic-mixed", LAZY, MIXED, 8 * P, 4 * P, 4 * P,
+	  .flags = RWF_ATOMIC },
 	{ "timestamp", PLAIN, WRITTEN, 8 * P, 2 * P, 4 * P,
 	  .cold = false },
 	{ "quota", PLAIN, HOLE, 32 * P, 2 * P, 16 * P, .less = true,
@@ -273,6 +277,8 @@ static ssize_t whole(const struct scenario *sc)
 /* Allocated and on the device, so that a completed overwrite is durable. */
 static bool was_real(const struct scenario *sc)
 {
+	if (sc->flags & RWF_ATOMIC)
+		return false;
 	return sc->old == WRITTEN && sc->off + (off_t)sc->len <= sc->size;
 }
 
@@ -363,7 +369,10 @@ static void expect_old(const struct scenario *sc, const char *what,
 	}
 }
 
-/* Each sector of the call is the old or the new; returns how many are new. */
+/*
+ * Each sector of the call is the old or the new; returns how many are new. Of an
+ * atomic one all or none are.
+ */
 static unsigned int old_or_new(const struct scenario *sc, const char *what,
 			       const char *buf, off_t end)
 {
@@ -388,6 +397,10 @@ static unsigned int old_or_new(const struct scenario *sc, const char *what,
 				      old_gen(sc, pos));
 		pos = next;
 	}
+	if (sc->flags & RWF_ATOMIC)
+		wt_check(!nr_new || nr_new == sc->len / 512,
+			 "%s: %u sectors of an atomic write are new", what,
+			 nr_new);
 	return nr_new;
 }
 
@@ -855,7 +868,7 @@ static void bad_blocks(const struct scenario *sc, enum wt_mode mode, int flags)
 	for (; !last; block += wt_bsize) {
 		struct outcome out = { .kinds = 1U << BIO };
 		int fd = make_file(sc), other = wt_open("file", O_RDWR);
-		bool shared = false, meant = true;
+		bool shared = false, meant = true, elsewhere = sc->old == MIXED;
 		off_t at = wt_physical(fd, block, &shared);
 
 		last = block >= sc->off + (off_t)sc->len;
@@ -878,9 +891,14 @@ static void bad_blocks(const struct scenario *sc, enum wt_mode mode, int flags)
 			wt_inject_clear(dev);
 			points++;
 			told += out.ret == -EIO;
-			/* Beside shared blocks others are copied on write too. */
+			/*
+			 * Beside shared blocks others are copied on write too,
+			 * and an atomic write is staged elsewhere.
+			 */
+			if (sc->flags & RWF_ATOMIC)
+				elsewhere = !last;
 			wt_check(out.ret == -EIO ||
-				 (sc->old == MIXED && out.ret == (ssize_t)sc->len),
+				 (elsewhere && out.ret == (ssize_t)sc->len),
 				 "result %zd", out.ret);
 			check(sc, mode, fd, other, flags, &out);
 		} else {
@@ -1043,7 +1061,7 @@ static void run(const struct scenario *sc, enum wt_mode mode)
 			sweep(sc, mode, flags, KERNEL);
 		if (!sc->less && !(sc->flags & RWF_NOWAIT) && !sc->fresh)
 			bad_blocks(sc, mode, flags);
-		if (tracked && (sc->old != WRITTEN ||
+		if (tracked && (sc->old != WRITTEN || sc->flags ||
 				sc->off + (off_t)sc->len > sc->size)) {
 			unmapped(sc, mode, flags);
 			late(sc, mode, flags);
