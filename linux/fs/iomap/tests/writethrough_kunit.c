@@ -546,7 +546,7 @@ static bool writethrough_do_op(struct kunit *test, struct writethrough_model *m,
 	switch (op) {
 	case WRITE_0 ... LEAVE_1:
 		error = iomap_writethrough_settle_folio(&iter, folio, off,
-				off + BLOCK);
+							off + BLOCK);
 		KUNIT_EXPECT_EQ(test, error,
 				writethrough_model_can_write(m, block) ?
 				0 : -EAGAIN);
