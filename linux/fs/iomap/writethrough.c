@@ -1380,6 +1380,7 @@ iomap_writethrough_atomic_add_range(struct iomap_writethrough_atomic *atomic,
 		return ret;
 	wpc->nr_folios++;
 	iomap_writethrough_atomic_stamp(atomic, &wpc->iomap, wpc->wb_ctx);
+	wpc->in_group = !(wpc->iomap.flags & IOMAP_F_ATOMIC_BIO);
 	return ret;
 }
 
@@ -1495,7 +1496,9 @@ iomap_writethrough_atomic_try(struct iomap_writethrough_atomic *atomic,
  *
  * Dirty data of the range is written first, so that the disk holds what a failed
  * write goes back to.  Stores to mappings may dirty it again and again before we
- * get at the folios.  Hence, from the second try on, page faults are locked out.
+ * get at the folios.  Hence, after some tries, page faults are locked out.  Not
+ * sooner: khugepaged, which reads into holes with folios locked, takes that lock
+ * after these.
  *
  * Returns 0 if all was submitted, or an error; nothing has been changed then.
  * -EAGAIN if it would block and IOCB_NOWAIT is set.
@@ -1512,6 +1515,7 @@ int iomap_writethrough_atomic(struct iomap_writethrough *wt,
 		.len		= iov_iter_count(from),
 		.flags		= IOMAP_WRITE | IOMAP_ATOMIC,
 	};
+	unsigned int tries = 4;
 	struct blk_plug plug;
 	int ret;
 
@@ -1522,9 +1526,11 @@ int iomap_writethrough_atomic(struct iomap_writethrough *wt,
 
 	mapping_set_writethrough(mapping);
 	blk_start_plug(&plug);
-	ret = iomap_writethrough_atomic_try(atomic, &iter, wpc);
-	if (ret > 0 && (iter.flags & IOMAP_NOWAIT))
-		ret = -EAGAIN;
+	do {
+		ret = iomap_writethrough_atomic_try(atomic, &iter, wpc);
+		if (ret > 0 && (iter.flags & IOMAP_NOWAIT))
+			ret = -EAGAIN;
+	} while (ret > 0 && --tries);
 	if (ret > 0) {
 		filemap_invalidate_lock(mapping);
 		do {
