@@ -211,6 +211,18 @@ void iomap_writethrough_ioend_done(struct iomap_writethrough *wt, int error)
 		iomap_writethrough_complete_async(wt);
 }
 
+/* What an iocb asks for that iomap has a flag for, too. */
+static unsigned int iomap_writethrough_iter_flags(const struct kiocb *iocb)
+{
+	unsigned int flags = IOMAP_WRITE;
+
+	if (iocb->ki_flags & IOCB_NOWAIT)
+		flags |= IOMAP_NOWAIT;
+	if (iocb->ki_flags & IOCB_DONTCACHE)
+		flags |= IOMAP_DONTCACHE;
+	return flags;
+}
+
 static struct folio *iomap_writethrough_get_folio(struct iomap_iter *iter,
 		loff_t pos, size_t len)
 {
@@ -973,17 +985,13 @@ int iomap_writethrough_overwrite(struct iomap_writethrough *wt,
 	struct iomap_iter iter = {
 		.inode		= wpc->inode,
 		.pos		= wt->iocb->ki_pos,
-		.flags		= IOMAP_WRITE | IOMAP_OVERWRITE_ONLY,
+		.flags		= IOMAP_OVERWRITE_ONLY |
+				  iomap_writethrough_iter_flags(wt->iocb),
 	};
 	struct address_space *mapping = wpc->inode->i_mapping;
 	unsigned int block_mask = i_blocksize(wpc->inode) - 1;
 	struct blk_plug plug;
 	int error = 0;
-
-	if (wt->iocb->ki_flags & IOCB_NOWAIT)
-		iter.flags |= IOMAP_NOWAIT;
-	if (wt->iocb->ki_flags & IOCB_DONTCACHE)
-		iter.flags |= IOMAP_DONTCACHE;
 
 	mapping_set_writethrough(mapping);
 	blk_start_plug(&plug);
@@ -1081,15 +1089,12 @@ int iomap_writethrough_allocate(struct iomap_writethrough *wt,
 		.inode		= wpc->inode,
 		.pos		= wt->iocb->ki_pos,
 		.len		= iov_iter_count(from),
-		.flags		= IOMAP_WRITE,
+		.flags		= iomap_writethrough_iter_flags(wt->iocb),
 		.private	= private,
 	};
 	size_t limit = SIZE_MAX;
 	struct blk_plug plug;
 	int ret;
-
-	if (wt->iocb->ki_flags & IOCB_DONTCACHE)
-		iter.flags |= IOMAP_DONTCACHE;
 
 	mapping_set_writethrough(wpc->inode->i_mapping);
 	blk_start_plug(&plug);
@@ -1513,16 +1518,12 @@ int iomap_writethrough_atomic(struct iomap_writethrough *wt,
 		.inode		= wpc->inode,
 		.pos		= wt->iocb->ki_pos,
 		.len		= iov_iter_count(from),
-		.flags		= IOMAP_WRITE | IOMAP_ATOMIC,
+		.flags		= IOMAP_ATOMIC |
+				  iomap_writethrough_iter_flags(wt->iocb),
 	};
 	unsigned int tries = 4;
 	struct blk_plug plug;
 	int ret;
-
-	if (wt->iocb->ki_flags & IOCB_NOWAIT)
-		iter.flags |= IOMAP_NOWAIT;
-	if (wt->iocb->ki_flags & IOCB_DONTCACHE)
-		iter.flags |= IOMAP_DONTCACHE;
 
 	mapping_set_writethrough(mapping);
 	blk_start_plug(&plug);

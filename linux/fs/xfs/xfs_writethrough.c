@@ -88,6 +88,38 @@ xfs_writethrough_check_durable(
 		wpc->iomap.flags |= IOMAP_F_DIRTY;
 }
 
+/* Lock the extents of the file.  Returns how, or 0 if that would block. */
+static unsigned int
+xfs_writethrough_ilock(
+	struct xfs_inode	*ip,
+	unsigned int		flags)
+{
+	if (!(flags & IOMAP_NOWAIT))
+		return xfs_ilock_data_map_shared(ip);
+	if (xfs_need_iread_extents(&ip->i_df) ||
+	    !xfs_ilock_nowait(ip, XFS_ILOCK_SHARED))
+		return 0;
+	return XFS_ILOCK_SHARED;
+}
+
+/*
+ * What xfs_map_blocks() has found can be used again without the ILOCK, and then
+ * says nothing about this range.
+ */
+static void
+xfs_writethrough_check_mapped(
+	struct iomap_writepage_ctx	*wpc,
+	loff_t				offset,
+	unsigned int			len)
+{
+	struct xfs_inode		*ip = XFS_I(wpc->inode);
+
+	xfs_ilock(ip, XFS_ILOCK_SHARED);
+	xfs_writethrough_check_durable(wpc,
+			min_t(loff_t, offset + len, i_size_read(wpc->inode)));
+	xfs_iunlock(ip, XFS_ILOCK_SHARED);
+}
+
 /*
  * Look up blocks that are going to be overwritten where they are.
  *
@@ -114,7 +146,7 @@ xfs_writethrough_map_overwrite(
 	xfs_fileoff_t			end_fsb = XFS_B_TO_FSB(mp, offset + len);
 	struct xfs_bmbt_irec		imap;
 	struct xfs_iext_cursor		icur;
-	unsigned int			lockmode = XFS_ILOCK_SHARED;
+	unsigned int			lockmode;
 	int				error = -EAGAIN;
 
 	if (xfs_is_shutdown(mp))
@@ -126,10 +158,8 @@ xfs_writethrough_map_overwrite(
 	if (!xfs_is_cow_inode(ip) && xfs_imap_valid(wpc, ip, offset))
 		return 0;
 
-	if (!(flags & IOMAP_NOWAIT))
-		lockmode = xfs_ilock_data_map_shared(ip);
-	else if (xfs_need_iread_extents(&ip->i_df) ||
-		 !xfs_ilock_nowait(ip, lockmode))
+	lockmode = xfs_writethrough_ilock(ip, flags);
+	if (!lockmode)
 		return -EAGAIN;
 
 	if (xfs_is_cow_inode(ip))
@@ -179,11 +209,7 @@ xfs_writethrough_map(
 	if (error)
 		return error;
 
-	/* a mapping that could be used again says nothing about this range */
-	xfs_ilock(ip, XFS_ILOCK_SHARED);
-	xfs_writethrough_check_durable(wpc,
-			min_t(loff_t, offset + len, i_size_read(wpc->inode)));
-	xfs_iunlock(ip, XFS_ILOCK_SHARED);
+	xfs_writethrough_check_mapped(wpc, offset, len);
 	return 0;
 }
 
@@ -254,16 +280,17 @@ xfs_writethrough_map_device_atomic(
 	xfs_fileoff_t			end_fsb = XFS_B_TO_FSB(mp, offset + len);
 	struct xfs_bmbt_irec		imap;
 	struct xfs_iext_cursor		icur;
-	unsigned int			lockmode = XFS_ILOCK_SHARED;
+	unsigned int			lockmode;
 	bool				needs_cow;
 	int				error;
 
 	if (len > xfs_inode_buftarg(ip)->bt_awu_max)
 		return -ENOPROTOOPT;
-	if (!(flags & IOMAP_NOWAIT))
-		lockmode = xfs_ilock_data_map_shared(ip);
-	else if (xfs_need_iread_extents(&ip->i_df) || xfs_is_cow_inode(ip) ||
-		 !xfs_ilock_nowait(ip, lockmode))
+	/* whether blocks are shared may have to be read */
+	if ((flags & IOMAP_NOWAIT) && xfs_is_cow_inode(ip))
+		return -EAGAIN;
+	lockmode = xfs_writethrough_ilock(ip, flags);
+	if (!lockmode)
 		return -EAGAIN;
 
 	error = xfs_iread_extents(NULL, ip, XFS_DATA_FORK);
@@ -332,10 +359,7 @@ xfs_writethrough_map_one(
 			return error;
 	}
 
-	xfs_ilock(ip, XFS_ILOCK_SHARED);
-	xfs_writethrough_check_durable(wpc,
-			min_t(loff_t, offset + len, i_size_read(wpc->inode)));
-	xfs_iunlock(ip, XFS_ILOCK_SHARED);
+	xfs_writethrough_check_mapped(wpc, offset, len);
 	wpc->iomap.flags |= IOMAP_F_ATOMIC_BIO;
 	return 0;
 }
