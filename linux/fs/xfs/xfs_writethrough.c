@@ -192,7 +192,6 @@ xfs_writethrough_map(
 	unsigned int			len,
 	unsigned int			flags)
 {
-	struct xfs_inode		*ip = XFS_I(wpc->inode);
 	int				error;
 
 	if (flags & IOMAP_OVERWRITE_ONLY)
