@@ -39,6 +39,9 @@
 #ifndef RWF_WRITETHROUGH
 #define RWF_WRITETHROUGH	0x00000200
 #endif
+#ifndef RWF_ATOMIC
+#define RWF_ATOMIC		0x00000040
+#endif
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define MAX_JOBS	64
@@ -70,6 +73,9 @@ static const struct mode {
 	{ .name = "direct-dsync", .flags = RWF_DSYNC, .direct = true },
 	{ .name = "writethrough", .flags = RWF_WRITETHROUGH },
 	{ .name = "writethrough-dsync", .flags = RWF_WRITETHROUGH | RWF_DSYNC },
+	{ .name = "direct-atomic", .flags = RWF_ATOMIC, .direct = true },
+	{ .name = "writethrough-atomic",
+	  .flags = RWF_WRITETHROUGH | RWF_ATOMIC },
 	{ .name = "read", .reads = true },
 	{ .name = "direct-read", .direct = true, .reads = true },
 	{ .name = "mmap-store", .stores = true },
