@@ -49,6 +49,9 @@
 #define BUCKETS		1024
 #define MAX_SAMPLES	400
 #define SAMPLE_MS	10
+#define MAX_EXTENTS	512
+#define PLACES_SIZE	(sizeof(struct fiemap) + \
+			 MAX_EXTENTS * sizeof(struct fiemap_extent))
 
 enum after {
 	NOTHING,
@@ -97,6 +100,7 @@ static struct options {
 	bool		through_first;	/* one write-through, before all else */
 	bool		histogram;	/* of latencies */
 	bool		flusher;	/* somebody who writes the file back */
+	bool		in_place;	/* blocks must not move */
 	bool		only_make;	/* the files */
 	bool		only_check;
 	unsigned int	memory;		/* a limit for all, in MiB */
@@ -202,6 +206,37 @@ static unsigned int extents(unsigned int nr)
 		fail("fiemap", errno);
 	close(fd);
 	return map.fm_mapped_extents;
+}
+
+/* Where the first file is: what is written elsewhere and remapped moves. */
+static void get_places(struct fiemap *map)
+{
+	int fd = open_file(0, 0);
+
+	map->fm_length = FIEMAP_MAX_OFFSET;
+	map->fm_extent_count = MAX_EXTENTS;
+	if (ioctl(fd, FS_IOC_FIEMAP, map))
+		fail("fiemap", errno);
+	close(fd);
+}
+
+static bool have_moved(const struct fiemap *map)
+{
+	struct fiemap *now = calloc(1, PLACES_SIZE);
+	unsigned int i;
+	bool moved;
+
+	if (!now)
+		fail("no memory", errno);
+	get_places(now);
+	moved = now->fm_mapped_extents != map->fm_mapped_extents;
+	for (i = 0; i < map->fm_mapped_extents && !moved; i++)
+		moved = now->fm_extents[i].fe_physical !=
+				map->fm_extents[i].fe_physical ||
+			now->fm_extents[i].fe_length !=
+				map->fm_extents[i].fe_length;
+	free(now);
+	return moved;
 }
 
 static unsigned long cached_pages(int fd)
@@ -761,6 +796,7 @@ static void usage(void)
 		"  --through-first  a write-through to each file before the rest\n"
 		"  --histogram  of latencies, in the result\n"
 		"  --flusher    somebody writes the files back all the time\n"
+		"  --in-place   fails if blocks of the first file have moved\n"
 		"  --make, --check  make the files, see that direct ones are not cached, no more\n"
 		"  --marks      (bare) let bench/calls.c count in between\n"
 		"  --seconds S, or --ops N of each job\n"
@@ -785,7 +821,8 @@ static void parse(int argc, char **argv)
 		{ "memory", 1, NULL, 'C' },	{ "flusher", 0, NULL, 'F' },
 		{ "make", 0, NULL, 'k' },	{ "check", 0, NULL, 'K' },
 		{ "through-first", 0, NULL, 'T' },
-		{ "histogram", 0, NULL, 'H' },	{ }
+		{ "histogram", 0, NULL, 'H' },	{ "in-place", 0, NULL, 'P' },
+		{ }
 	};
 	unsigned int i;
 	int c;
@@ -848,6 +885,9 @@ static void parse(int argc, char **argv)
 		case 'K':
 			opt.only_check = true;
 			break;
+		case 'P':
+			opt.in_place = true;
+			break;
 		case 'H':
 			opt.histogram = true;
 			break;
@@ -882,8 +922,11 @@ static void parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+	struct fiemap *places = calloc(1, PLACES_SIZE);
 	unsigned int files, i;
 
+	if (!places)
+		fail("no memory", errno);
 	parse(argc, argv);
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -896,8 +939,11 @@ int main(int argc, char **argv)
 		make_file(i, opt.size * (opt.shared_file ? opt.jobs : 1));
 	if (opt.only_make)
 		return 0;
+	get_places(places);
 	if (!opt.only_check)
 		run_jobs();
+	if (opt.in_place && have_moved(places))
+		fail("blocks have been moved", EXDEV);
 	for (i = 0; i < files; i++)
 		check_file(i);
 	if (!opt.only_check)
