@@ -33,8 +33,8 @@ suite: ## run a file-system suite, built in SUITE=DIR: TESTS='...' GROUPS='...' 
 soak: kernel programs ## run the tests that go by chance for HOURS=N (0.5 will do, too)
 	@tests/soak --hours $(or $(HOURS),1) $(kernel_options)
 
-bench: ## measure how fast it is: P=P1,P4; RULER=instructions; on a real machine, BENCH_HOST=1 DEV=/dev/X
-	@bench/run $(P) $(if $(RULER),--ruler $(RULER)) $(if $(BENCH_HOST),--host '$(DEV)' $(if $(CONFIRM),--confirm '$(CONFIRM)'))
+bench: ## measure how fast it is: P=P1,P4; RULER=instructions; CELLS='direct*'; on a real machine, BENCH_HOST=1 DEV=/dev/X
+	@bench/run $(P) $(if $(RULER),--ruler $(RULER)) $(if $(CELLS),--cells '$(CELLS)') $(if $(BENCH_HOST),--host '$(DEV)' $(if $(CONFIRM),--confirm '$(CONFIRM)'))
 
 bench-compare: ## two runs of it, A=DIR B=DIR (copies of build/bench)
 	@bench/compare '$(A)' '$(B)'

@@ -24,6 +24,20 @@
 #include "xfs_aops.h"
 #include "xfs_writethrough.h"
 
+/* The writeback context of one write. */
+struct xfs_writethrough_ctx {
+	struct xfs_writepage_ctx	wpc;
+	bool				dsync;		/* durable when done */
+	loff_t				staged_end;	/* of an atomic write */
+};
+
+static inline struct xfs_writethrough_ctx *
+XFS_WRITETHROUGH_CTX(
+	struct iomap_writepage_ctx	*wpc)
+{
+	return container_of(XFS_WPC(wpc), struct xfs_writethrough_ctx, wpc);
+}
+
 /* Are all blocks from @imap on until @end_fsb allocated? */
 static bool
 xfs_writethrough_all_real(
@@ -47,7 +61,8 @@ xfs_writethrough_all_real(
 
 /*
  * Note in the mapping whether anything but the data up to @end, which is inside
- * i_size, has to be made durable before it can be read back.
+ * i_size, has to be made durable before it can be read back.  Only a write that
+ * is to be durable wants to know.
  *
  * The size on disk is changed under the extent lock, in a transaction that is
  * noted in ili_datasync_seq before the lock is dropped.  Without the lock, a
@@ -76,6 +91,8 @@ xfs_writethrough_check_durable(
 	bool				dirty = end > ip->i_disk_size;
 
 	xfs_assert_ilocked(ip, XFS_ILOCK_SHARED | XFS_ILOCK_EXCL);
+	if (!XFS_WRITETHROUGH_CTX(wpc)->dsync)
+		return;
 
 	if (iip) {
 		spin_lock(&iip->ili_lock);
@@ -114,6 +131,8 @@ xfs_writethrough_check_mapped(
 {
 	struct xfs_inode		*ip = XFS_I(wpc->inode);
 
+	if (!XFS_WRITETHROUGH_CTX(wpc)->dsync)
+		return;
 	xfs_ilock(ip, XFS_ILOCK_SHARED);
 	xfs_writethrough_check_durable(wpc,
 			min_t(loff_t, offset + len, i_size_read(wpc->inode)));
@@ -215,12 +234,6 @@ xfs_writethrough_map(
 static const struct iomap_writeback_ops xfs_writethrough_ops = {
 	.writethrough_map	= xfs_writethrough_map,
 	.writeback_submit	= xfs_writeback_submit,
-};
-
-/* The writeback context of an atomic write, and what has been staged for it. */
-struct xfs_writethrough_atomic {
-	struct xfs_writepage_ctx	wpc;
-	loff_t				staged_end;
 };
 
 /*
@@ -422,14 +435,13 @@ xfs_writethrough_map_atomic(
 	unsigned int			len,
 	unsigned int			flags)
 {
-	struct xfs_writethrough_atomic	*atomic = container_of(XFS_WPC(wpc),
-			struct xfs_writethrough_atomic, wpc);
+	struct xfs_writethrough_ctx	*ctx = XFS_WRITETHROUGH_CTX(wpc);
 	struct xfs_inode		*ip = XFS_I(wpc->inode);
 	int				error;
 
 	if (xfs_is_shutdown(ip->i_mount))
 		return -EIO;
-	if (offset < atomic->staged_end)
+	if (offset < ctx->staged_end)
 		return xfs_writethrough_map_staged(wpc, offset, len);
 
 	error = xfs_writethrough_map_device_atomic(wpc, offset, len, flags);
@@ -441,7 +453,7 @@ xfs_writethrough_map_atomic(
 		return xfs_writethrough_map_one(wpc, offset, len);
 	error = xfs_writethrough_stage(wpc, offset, len);
 	if (!error)
-		atomic->staged_end = offset + len;
+		ctx->staged_end = offset + len;
 	return error;
 }
 
@@ -511,12 +523,13 @@ xfs_writethrough_submit(
 	struct writeback_control wbc = {
 		.sync_mode	= WB_SYNC_ALL,
 	};
-	struct xfs_writepage_ctx wpc = {
-		.ctx = {
+	struct xfs_writethrough_ctx ctx = {
+		.wpc.ctx = {
 			.inode	= inode,
 			.wbc	= &wbc,
 			.ops	= &xfs_writethrough_ops,
 		},
+		.dsync		= iocb_is_dsync(iocb),
 	};
 	bool			cleared_space = false;
 	unsigned int		wanted = xfs_writethrough_iolock(iocb, from);
@@ -551,7 +564,7 @@ retry:
 		error = -EAGAIN;
 		if (xfs_writethrough_iolock(iocb, from) == XFS_IOLOCK_SHARED)
 			error = iomap_writethrough_overwrite(wt, from,
-					&wpc.ctx);
+					&ctx.wpc.ctx);
 		if (error == -EAGAIN && !(iocb->ki_flags & IOCB_NOWAIT)) {
 			xfs_iunlock(ip, iolock);
 			wanted = XFS_IOLOCK_EXCL;
@@ -560,7 +573,7 @@ retry:
 		goto out_unlock;
 	}
 
-	error = iomap_writethrough_allocate(wt, from, &wpc.ctx,
+	error = iomap_writethrough_allocate(wt, from, &ctx.wpc.ctx,
 			&xfs_buffered_write_iomap_ops, &xfs_iomap_write_ops,
 			NULL);
 	if ((error == -EDQUOT || error == -ENOSPC) && !wt->size &&
@@ -598,12 +611,13 @@ xfs_writethrough_submit_atomic(
 	struct writeback_control wbc = {
 		.sync_mode	= WB_SYNC_ALL,
 	};
-	struct xfs_writethrough_atomic atomic = {
+	struct xfs_writethrough_ctx ctx = {
 		.wpc.ctx = {
 			.inode	= inode,
 			.wbc	= &wbc,
 			.ops	= &xfs_writethrough_atomic_ops,
 		},
+		.dsync		= iocb_is_dsync(iocb),
 	};
 	size_t			count = iov_iter_count(from);
 	bool			cleared_space = false;
@@ -632,7 +646,7 @@ retry:
 	}
 
 	trace_xfs_file_writethrough(iocb, from);
-	error = iomap_writethrough_atomic(wt, from, &atomic.wpc.ctx);
+	error = iomap_writethrough_atomic(wt, from, &ctx.wpc.ctx);
 	if ((error == -EDQUOT || error == -ENOSPC) && !cleared_space) {
 		xfs_writethrough_free_space(ip, iolock, error);
 		cleared_space = true;
