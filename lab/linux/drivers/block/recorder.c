@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A block device in memory that records, in order, all that happens to it: each
- * write when it is submitted and when it completes, each flush likewise, and
- * marks of the program that tests.  From the record can be told what the device
- * might hold if the power failed at any moment.
+ * A block device in memory, or above another one, that records, in order, all that
+ * happens to it: each write when it is submitted and when it completes, each flush
+ * likewise, and marks of the program that tests.  From the record can be told what
+ * the device might hold if the power failed at any moment.
  *
  * Writes take a random time, and pass each other.  Several devices share one
  * record.  All it has is what the lab needs.
@@ -11,6 +11,7 @@
 #include <linux/bio.h>
 #include <linux/blkdev.h>
 #include <linux/bvec.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/highmem.h>
 #include <linux/hrtimer.h>
@@ -47,6 +48,7 @@ struct recorder_device {
 	struct gendisk		*disk;
 	unsigned int		number;
 	void			*store;
+	struct file		*lower;		/* instead of the store */
 };
 
 enum recorder_stage {
@@ -61,6 +63,8 @@ struct recorder_io {
 	struct bio		*bio;
 	struct recorder_device	*device;
 	enum recorder_stage	stage;
+	bool			passed_on;	/* and back from there */
+	blk_status_t		status;
 	ktime_t			due;
 	u64			id;
 	sector_t		sector;
@@ -161,6 +165,17 @@ static bool recorder_record(struct recorder_io *io, enum recorder_type type)
 	return recorder_append(&entry, 0);
 }
 
+/* Called from interrupt context, too. */
+static void recorder_queue_io(struct recorder_io *io)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&recorder_queue_lock, flags);
+	list_add_tail(&io->list, &recorder_queue);
+	spin_unlock_irqrestore(&recorder_queue_lock, flags);
+	wake_up_process(recorder_task);
+}
+
 static void recorder_end(struct recorder_io *io, bool good)
 {
 	struct bio *bio = io->bio;
@@ -209,25 +224,63 @@ static bool recorder_start(struct recorder_io *io)
 	if (delay_us && get_random_u32_below(4))
 		io->due = ktime_add_us(io->due,
 				       get_random_u32_below(delay_us));
-	spin_lock(&recorder_queue_lock);
-	list_add_tail(&io->list, &recorder_queue);
-	spin_unlock(&recorder_queue_lock);
-	wake_up_process(recorder_task);
+	recorder_queue_io(io);
 	return true;
 }
 
-/* What was asked for has happened. */
+static void recorder_end_lower(struct bio *bio)
+{
+	struct recorder_io *io = bio->bi_private;
+
+	io->status = bio->bi_status;
+	io->passed_on = true;
+	bio_put(bio);
+	recorder_queue_io(io);
+}
+
+/*
+ * The device below gets the same write.  That it is atomic stays; when it is
+ * durable is told from the record alone.
+ */
+static void recorder_pass_on(struct recorder_io *io)
+{
+	struct bio *bio = bio_alloc_clone(file_bdev(io->device->lower), io->bio,
+					  GFP_NOIO, &fs_bio_set);
+
+	bio->bi_opf &= ~(REQ_PREFLUSH | REQ_FUA);
+	bio->bi_end_io = recorder_end_lower;
+	bio->bi_private = io;
+	submit_bio_noacct(bio);
+}
+
+/* Returns false if it is not over yet. */
+static bool recorder_transfer(struct recorder_io *io)
+{
+	void *place;
+
+	if (io->passed_on)
+		return true;
+	if (io->device->lower) {
+		recorder_pass_on(io);
+		return false;
+	}
+	place = io->device->store + (io->sector << SECTOR_SHIFT);
+	if (io->data)
+		memcpy(place, io->data, io->length);
+	else
+		memset(place, 0, io->length);
+	return true;
+}
+
+/* It is time for what was asked for. */
 static void recorder_step(struct recorder_io *io)
 {
-	void *place = io->device->store + (io->sector << SECTOR_SHIFT);
 	bool good;
 
 	if (io->stage == RECORDER_TRANSFER) {
-		if (io->data)
-			memcpy(place, io->data, io->length);
-		else
-			memset(place, 0, io->length);
-		good = recorder_record(io, RECORDER_WRITE_DONE);
+		if (!recorder_transfer(io))
+			return;
+		good = !io->status && recorder_record(io, RECORDER_WRITE_DONE);
 	} else {
 		good = recorder_record(io, RECORDER_FLUSH_DONE);
 	}
@@ -244,8 +297,9 @@ static void recorder_step(struct recorder_io *io)
 static struct recorder_io *recorder_next(ktime_t *when)
 {
 	struct recorder_io *io, *first = NULL;
+	unsigned long flags;
 
-	spin_lock(&recorder_queue_lock);
+	spin_lock_irqsave(&recorder_queue_lock, flags);
 	list_for_each_entry(io, &recorder_queue, list)
 		if (!first || ktime_before(io->due, first->due))
 			first = io;
@@ -254,7 +308,7 @@ static struct recorder_io *recorder_next(ktime_t *when)
 		first = NULL;
 	if (first)
 		list_del(&first->list);
-	spin_unlock(&recorder_queue_lock);
+	spin_unlock_irqrestore(&recorder_queue_lock, flags);
 	return first;
 }
 
@@ -285,6 +339,11 @@ static void recorder_read_bio(struct recorder_device *device, struct bio *bio)
 	struct bvec_iter iter;
 	struct bio_vec bv;
 
+	if (device->lower) {
+		bio_set_dev(bio, file_bdev(device->lower));
+		submit_bio_noacct(bio);
+		return;
+	}
 	bio_for_each_segment(bv, bio, iter) {
 		memcpy_to_bvec(&bv, from);
 		from += bv.bv_len;
@@ -359,16 +418,64 @@ static ssize_t recorder_write(struct file *file, const char __user *from,
 	return data ? count : -ENOSPC;
 }
 
-static int recorder_set_kind(struct gendisk *disk, unsigned int kind)
+static void recorder_memory_limits(struct queue_limits *limits)
 {
-	struct queue_limits limits = queue_limits_start_update(disk->queue);
+	limits->max_write_zeroes_sectors = UINT_MAX;
+	limits->atomic_write_hw_max = RECORDER_MAX_ATOMIC;
+	limits->atomic_write_hw_unit_min = SECTOR_SIZE;
+	limits->atomic_write_hw_unit_max = RECORDER_MAX_ATOMIC;
+}
 
-	limits.features &= ~(BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA);
+/* Those of the device below, but for what is told apart by the record. */
+static void recorder_lower_limits(struct queue_limits *limits,
+				  struct recorder_device *device)
+{
+	blk_set_stacking_limits(limits);
+	limits->features = BLK_FEAT_ATOMIC_WRITES;
+	queue_limits_stack_bdev(limits, file_bdev(device->lower), 0,
+				device->disk->disk_name);
+}
+
+static int recorder_set_kind(struct recorder_device *device, unsigned int kind)
+{
+	struct request_queue *queue = device->disk->queue;
+	struct queue_limits limits = queue_limits_start_update(queue);
+
+	if (device->lower)
+		recorder_lower_limits(&limits, device);
+	else
+		recorder_memory_limits(&limits);
+	limits.features &= ~(BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA |
+			     BLK_FEAT_ATOMIC_WRITES);
 	if (kind & RECORDER_HAS_CACHE)
 		limits.features |= BLK_FEAT_WRITE_CACHE;
 	if (kind & RECORDER_HAS_FUA)
 		limits.features |= BLK_FEAT_FUA;
-	return queue_limits_commit_update_frozen(disk->queue, &limits);
+	if (kind & RECORDER_HAS_ATOMIC)
+		limits.features |= BLK_FEAT_ATOMIC_WRITES;
+	return queue_limits_commit_update_frozen(queue, &limits);
+}
+
+/* Takes the device that is open as @fd, if any, for the first one. */
+static int recorder_set_lower(int fd, bool above)
+{
+	struct recorder_device *device = &recorder_devices[0];
+	struct file *file = NULL;
+
+	if (above) {
+		file = fget(fd);
+		if (!file)
+			return -EBADF;
+		if (!S_ISBLK(file_inode(file)->i_mode) ||
+		    bdev_nr_bytes(file_bdev(file)) < (u64)size_mb * SZ_1M) {
+			fput(file);
+			return -EINVAL;
+		}
+	}
+	if (device->lower)
+		fput(device->lower);
+	device->lower = file;
+	return 0;
 }
 
 /* The devices have to be idle. */
@@ -383,8 +490,11 @@ static long recorder_ioctl(struct file *file, unsigned int command,
 		return -ENOTTY;
 	if (copy_from_user(&reset, (void __user *)argument, sizeof(reset)))
 		return -EFAULT;
+	error = recorder_set_lower(reset.lower, reset.kind & RECORDER_ABOVE);
+	if (error)
+		return error;
 	for (i = 0; i < RECORDER_DEVICES; i++) {
-		error = recorder_set_kind(recorder_devices[i].disk, reset.kind);
+		error = recorder_set_kind(&recorder_devices[i], reset.kind);
 		if (error)
 			return error;
 		memset(recorder_devices[i].store, reset.fill,
@@ -416,13 +526,8 @@ static int __init recorder_add_device(unsigned int number, int major)
 {
 	struct recorder_device *device = &recorder_devices[number];
 	struct queue_limits limits = {
-		.max_write_zeroes_sectors	= UINT_MAX,
-		.atomic_write_hw_max		= RECORDER_MAX_ATOMIC,
-		.atomic_write_hw_unit_min	= SECTOR_SIZE,
-		.atomic_write_hw_unit_max	= RECORDER_MAX_ATOMIC,
-		.features			= BLK_FEAT_WRITE_CACHE |
-						  BLK_FEAT_FUA |
-						  BLK_FEAT_ATOMIC_WRITES,
+		.features	= BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA |
+				  BLK_FEAT_ATOMIC_WRITES,
 	};
 	struct gendisk *disk;
 	int error = -ENOMEM;
@@ -431,6 +536,7 @@ static int __init recorder_add_device(unsigned int number, int major)
 	device->store = vzalloc((size_t)size_mb * SZ_1M);
 	if (!device->store)
 		return -ENOMEM;
+	recorder_memory_limits(&limits);
 	disk = blk_alloc_disk(&limits, NUMA_NO_NODE);
 	if (IS_ERR(disk)) {
 		error = PTR_ERR(disk);

@@ -42,14 +42,23 @@ struct recorder_entry {
 	__u32	flags;
 };
 
-/* Forget the record, fill all devices with a byte, and be such a device. */
+/*
+ * Forget the record, fill all devices with a byte, and be such a device.  With
+ * RECORDER_ABOVE the first one is not memory but passes everything on to the block
+ * device that is open as @lower, which has been filled before.  It then has that
+ * one's limits, and can write atomically if that can.
+ */
 struct recorder_reset {
 	__u32	kind;
 	__u32	fill;
+	__s32	lower;
+	__u32	pad;
 };
 
 #define RECORDER_HAS_CACHE	(1u << 0)
 #define RECORDER_HAS_FUA	(1u << 1)
+#define RECORDER_HAS_ATOMIC	(1u << 2)
+#define RECORDER_ABOVE		(1u << 3)
 
 #define RECORDER_RESET		_IOW('R', 1, struct recorder_reset)
 
