@@ -9,10 +9,16 @@
 # pair with a realtime section. Then the controls, which have to be caught: the
 # same load without the flags, and a device that forgets flushes.
 #
+# Then atomic writes, as many as asked for, each cut at a sector by chance: half of
+# them above a disk that can write atomically, half on one that cannot, where the
+# file system writes them elsewhere. Their control is the same without RWF_ATOMIC.
+#
 #   --states N       so many states in all (default 160)
 #   --ops N          so many operations a recording (default 400)
 #   --seed N         default: by chance
 #   --kinds "K ..."  of fua flush none realtime
+#   --atomic N       so many atomic writes cut (default 10000)
+#   --cut N          so many of them at least in a state (default 20)
 #   --no-controls
 #   --quick          no controls, and the first bad state is the last
 #   -j N             so many machines at a time (default 1)
@@ -29,12 +35,15 @@ build_dir
 exec </dev/null
 
 states=160 ops=400 seed='' kinds='fua flush none realtime' controls=yes quick='' jobs=1 kernel=() dir=$BUILD/logs/powerloss state=''
+atomic=10000 cut=20
 while [ $# -gt 0 ]; do
 	case $1 in
 	--states) states=$2; shift ;;
 	--ops) ops=$2; shift ;;
 	--seed) seed=$2; shift ;;
 	--kinds) kinds=$2; shift ;;
+	--atomic) atomic=$2; shift ;;
+	--cut) cut=$2; shift ;;
 	--no-controls) controls='' ;;
 	--quick) controls='' quick=--stop ;;
 	-j) jobs=$2; shift ;;
@@ -54,10 +63,13 @@ wtpower=$BUILD/bin/wtpower
 # of the time there is one thing to do, and two machines are better than one
 # twice as wide.
 in_lab() {
-	local name=$1 limit=$2
+	local name=$1 limit=$2 options=()
 	shift 2
+	case $name in
+	*atomic-device) options=(--scsi-debug 'dev_size_mb=32 atomic_wr=1 delay=0') ;;
+	esac
 	"$ROOT/lab/run" "${kernel[@]}" --cpus 1 --mem 1G --timeout "$limit" --log "$dir/$name.kernel" --out "$dir" \
-		--append 'recorder.size_mb=32 recorder.log_mb=128' -- "$@"
+		--append 'recorder.size_mb=32 recorder.log_mb=128' "${options[@]}" -- "$@"
 }
 
 if [ -n "$state" ]; then
@@ -70,6 +82,10 @@ rm -f "$dir/lab-failed" "$dir/skipped"
 # shellcheck disable=SC2086
 set -- $kinds
 each=$(((states + $# - 1) / $#))
+# Of the atomic writes of a recording about two in three are undecided at a cut.
+half=$(((atomic + 1) / 2))
+atomic_ops=$((half + half / 2 + 50))
+[ "$atomic_ops" -le 1500 ] || atomic_ops=1500
 failed=0
 
 # run KIND: records and replays
@@ -85,6 +101,12 @@ run() {
 		>"$dir/$kind.out" 2>"$dir/$kind.err" || status=$?
 	echo "== $kind ($(elapsed))"
 	cat "$dir/$kind.out"
+	judge "$kind" "$status"
+}
+
+# judge NAME STATUS: what became of a machine
+judge() {
+	local kind=$1 status=$2
 	[ "$status" != 0 ] || return 0
 	if [ "$status" = 77 ]; then
 		: >"$dir/skipped"
@@ -115,6 +137,64 @@ control() {
 	fi
 	cat "$dir/control-$name.out"
 	echo "FAIL control: $words was not caught, seed $seed"
+	return 1
+}
+
+# What one recording has is not enough: others follow, with other seeds, until as
+# many have been cut as are wanted, by the method that it is about. The last is only
+# as long as it takes.
+# shellcheck disable=SC2016
+ATOMIC_ROUNDS='
+	wtpower=$1 out=$2 seed=$3 left=$4 cut=$5 ops=$6 stop=$7 method=$8 next="fua none flush"
+	shift 8
+	while [ "$left" -gt 0 ]; do
+		kind=${next%% *} next="${next#* } ${next%% *}"
+		"$wtpower" record --atomic "$@" --kind "$kind" --seed "$seed" --ops "$ops" "$out" || exit
+		"$wtpower" replay --states $((left / cut + 1)) --cut "$cut" --check-every 10 $stop "$out" >/tmp/said
+		status=$?
+		cat /tmp/said
+		[ "$status" = 0 ] || exit "$status"
+		had=$(sed -n "s/^atomic: .*\<\([0-9]*\) by $method.*/\1/p" /tmp/said)
+		[ "${had:-0}" -gt 0 ] || exit 1
+		left=$((left - had)) seed=$((seed + 1))
+	done'
+
+# method_options METHOD: of the recording
+method_options() {
+	case $1 in
+	device)	echo --above /dev/sda ;;
+	copy)	echo --no-unit ;;
+	esac
+}
+
+# run_atomic METHOD: half of the atomic writes, device or copy
+run_atomic() {
+	local name=atomic-$1 status=0
+	# shellcheck disable=SC2046
+	in_lab "$name" $((300 + half)) sh -c "$ATOMIC_ROUNDS" sh "$wtpower" "/run/out/$name.rec" "$seed" "$half" \
+		"$cut" "$atomic_ops" "$quick" "$([ "$1" = copy ] || echo 'the ')$1" $(method_options "$1") >"$dir/$name.out" 2>"$dir/$name.err" || status=$?
+	echo "== $name ($(elapsed))"
+	cat "$dir/$name.out"
+	judge "$name" "$status"
+}
+
+# control_atomic METHOD: the same without RWF_ATOMIC
+control_atomic() {
+	local name=control-atomic-$1 status=0 states=$((atomic / cut / 8 + 1))
+	# shellcheck disable=SC2016,SC2046
+	in_lab "$name" 900 sh -c '
+		wtpower=$1 seed=$2 ops=$3 states=$4 cut=$5
+		shift 5
+		"$wtpower" record --atomic --plain "$@" --seed "$seed" --ops "$ops" /tmp/plain.rec &&
+		"$wtpower" replay --states "$states" --cut "$cut" --check-every 10 --expect-torn 10 /tmp/plain.rec' \
+		sh "$wtpower" "$seed" "$atomic_ops" "$states" "$cut" $(method_options "$1") >"$dir/$name.out" 2>&1 || status=$?
+	echo "== control: without RWF_ATOMIC ($1) ($(elapsed))"
+	if [ "$status" = 0 ]; then
+		echo "caught: $(sed -n 's/^atomic: .* \([0-9]* ranges torn\)$/\1/p' "$dir/$name.out")"
+		return 0
+	fi
+	cat "$dir/$name.out"
+	echo "FAIL control: fewer than 10 torn ranges without RWF_ATOMIC ($1), seed $seed"
 	return 1
 }
 
@@ -161,6 +241,17 @@ for kind; do
 	start "$kind" run "$kind"
 	[ -z "$quick" ] || finish
 done
+methods=''
+if [ "$atomic" -gt 0 ]; then
+	methods='device copy'
+fi
+for method in $methods; do
+	[ -z "$quick" ] || [ "$failed" = 0 ] || continue
+	[ ! -e "$dir/skipped" ] || continue
+	rm -f "$dir/atomic-$method.out"
+	start "atomic-$method" run_atomic "$method"
+	[ -z "$quick" ] || finish
+done
 finish
 # Said by the first that found out
 [ ! -e "$dir/skipped" ] || exit 77
@@ -176,6 +267,9 @@ if [ -n "$controls" ]; then
 			"'$wtpower' replay --lie --states 60 --expect-lost '$dir/$kind.rec'"
 		break
 	done
+	for method in $methods; do
+		start "control-atomic-$method" control_atomic "$method"
+	done
 	finish
 fi
 
@@ -190,6 +284,24 @@ met=$(outs "$@" | awk '
 if [ -n "$met" ] && [ -z "$quick" ]; then
 	echo "FAIL never met: $met"
 	failed=$((failed + 1))
+fi
+
+# And the atomic ones: what is left out of an interrupted run counts as never met.
+if [ -n "$methods" ] && [ -z "$quick" ]; then
+	# shellcheck disable=SC2086,SC2046
+	set -- "$@" $(printf 'atomic-%s ' $methods)
+	met=$(outs "$@" | awk '
+		/^met:/ { for (i = 2; i <= NF; i++) name[i] = $i }
+		/^atomic +[0-9]+ / { n = NF; for (i = 2; i <= NF; i++) sum[i] += $i }
+		END { for (i = 2; i <= n; i++)
+			if (!sum[i] && name[i] != "eofblk") printf "%s; ", name[i] }')
+	if [ -n "$met" ]; then
+		echo "FAIL never met by an atomic write: $met"
+		failed=$((failed + 1))
+	fi
+	outs "$@" | awk '/^atomic: / { device += $2; copy += $7; cuts += $(NF - 7); mounts += $(NF - 4) }
+		END { printf "%d atomic writes cut (%d by the device, %d by copy on write), %d times in %d mounts\n",
+			device + copy, device, copy, cuts, mounts }'
 fi
 
 outs "$@" | sed -n 's/^result: //p' | awk '

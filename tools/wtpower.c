@@ -12,6 +12,12 @@
  * mounted, so that the log is recovered, compared with what was promised, and
  * now and then given to the checker.
  *
+ * With --atomic the load is of atomic writes, many of them in flight.  Then each
+ * write of their data that is undecided at a cut is torn at a sector by chance,
+ * unless the device was told that it is atomic: that one is there as a whole, or
+ * not at all.  So a state cuts as many atomic writes as were undecided, be it by
+ * the device's method, or by the file system's, whose data and log can be torn.
+ *
  * This is not an option of wtx, since that knows what the file is; here every
  * content that a sector ever had is kept, and what was promised of each.
  */
@@ -40,8 +46,10 @@
 #define KIB		1024
 #define MIB		(1024 * 1024)
 #define NR_DEVICES	2
+#define MAX_SLOTS	48
 #define SLOTS		8
 #define MAX_WRITE	(128 * KIB)
+#define MAX_FILE	(2 * MIB)
 #define MAX_SUBSETS	50
 #define FILL		0xdb	/* what the device holds before */
 #define REPORTS		4
@@ -50,7 +58,11 @@
 /* In marks; the kernel's number of the flag may change. */
 #define THROUGH		0x10000u
 
-enum file { F_LOG, F_PAGES, F_HOLES, F_UNWRITTEN, F_SOURCE, F_CLONE, NR_FILES };
+enum file {
+	F_LOG, F_PAGES, F_HOLES, F_UNWRITTEN, F_SOURCE, F_CLONE,
+	F_LARGE, F_HUGE,	/* with --atomic only */
+	NR_FILES
+};
 
 static const struct {
 	const char	*name;
@@ -62,10 +74,12 @@ static const struct {
 	[F_UNWRITTEN]	= { "unwritten", 512 * KIB },
 	[F_SOURCE]	= { "source", 256 * KIB },
 	[F_CLONE]	= { "clone", 256 * KIB },
+	[F_LARGE]	= { "large", 1 * MIB },
+	[F_HUGE]	= { "huge", MAX_FILE },
 };
 
-#define MAX_SECTORS	(1 * MIB / SECTOR)
-#define MAX_BLOCKS	(1 * MIB / BLOCK)
+#define MAX_SECTORS	(MAX_FILE / SECTOR)
+#define MAX_BLOCKS	(MAX_FILE / BLOCK)
 
 enum op { OP_WRITE, OP_SIZE, OP_PUNCH, OP_ZERO, OP_CLONE, OP_FSYNC, OP_FDATASYNC, NR_OPS };
 
@@ -99,9 +113,11 @@ struct header {
 	uint32_t	realtime;
 	uint32_t	plain;
 	uint32_t	ops;
+	uint32_t	atomic;
+	uint32_t	pad;
 };
 
-#define MAGIC	"wtpower2"
+#define MAGIC	"wtpower3"
 
 static struct {
 	uint64_t	seed;
@@ -112,7 +128,12 @@ static struct {
 	unsigned int	slice, slices;
 	uint64_t	only_cut;
 	unsigned int	only_subset;
+	const char	*above;		/* the device that the recorded one is on */
+	unsigned int	cut;		/* atomic writes a state, at least */
+	unsigned int	expect_torn;
 	bool		only;
+	bool		atomic;
+	bool		no_unit;
 	bool		plain;
 	bool		lie;
 	bool		expect_lost;
@@ -121,6 +142,7 @@ static struct {
 } opt = {
 	.ops		= 400,
 	.states		= 100,
+	.cut		= 20,
 	.check_every	= 4,
 	.kind		= RECORDER_HAS_CACHE | RECORDER_HAS_FUA,
 	.slices		= 1,
@@ -215,6 +237,7 @@ struct slot {
 	enum how	how;
 	struct mark	mark;
 	unsigned char	*buf;
+	uint64_t	room;
 	struct iovec	iov;
 	struct iocb	iocb;
 };
@@ -236,9 +259,9 @@ static const char * const met_name[NR_METS] = {
 	"real", "hole", "unwrit", "delay", "shared", "eofblk", "append", "beyond",
 };
 
-enum promise { PLAIN, WROTE_THROUGH, DURABLE, NR_PROMISES };
+enum promise { PLAIN, WROTE_THROUGH, DURABLE, WHOLE, NR_PROMISES };
 
-static const char * const promise_name[NR_PROMISES] = { "plain", "wt", "wt+dsync" };
+static const char * const promise_name[NR_PROMISES] = { "plain", "wt", "wt+dsync", "atomic" };
 
 static struct {
 	unsigned int	hits[NR_PROMISES][NR_METS];
@@ -250,10 +273,18 @@ static struct {
 	uint32_t	number;
 	bool		lazy;		/* nothing asks for durability */
 	unsigned int	flag;
-	struct slot	slot[SLOTS];
+	unsigned int	depth;
+	uint64_t	unit;		/* what the device can write atomically */
+	uint64_t	atomic_max;	/* and the file system */
+	struct slot	slot[MAX_SLOTS];
 	struct io_uring	ring;
 	io_context_t	aio;
 } load;
+
+static enum file nr_files(void)
+{
+	return opt.atomic ? NR_FILES : F_LARGE;
+}
 
 static uint64_t pick(uint64_t n)
 {
@@ -324,7 +355,7 @@ static void wait_for_range(enum file file, uint64_t off, uint64_t len)
 	uint64_t to = wt_round_up(off + len, SECTOR);
 	unsigned int i;
 
-	for (i = 0; i < SLOTS; i++) {
+	for (i = 0; i < load.depth; i++) {
 		struct mark *mark = &load.slot[i].mark;
 
 		if (load.slot[i].busy && mark->file == file &&
@@ -334,16 +365,30 @@ static void wait_for_range(enum file file, uint64_t off, uint64_t len)
 	}
 }
 
+static bool in_flight(enum file file, uint64_t off, uint64_t len)
+{
+	unsigned int i;
+
+	for (i = 0; i < load.depth; i++) {
+		struct mark *mark = &load.slot[i].mark;
+
+		if (load.slot[i].busy && mark->file == file &&
+		    mark->off < off + len && mark->off + mark->len > off)
+			return true;
+	}
+	return false;
+}
+
 static struct slot *free_slot(void)
 {
 	unsigned int i;
 
 	while (reap_ring(false) || reap_aio(false))
 		;
-	for (i = 0; i < SLOTS; i++)
+	for (i = 0; i < load.depth; i++)
 		if (!load.slot[i].busy)
 			return &load.slot[i];
-	i = pick(SLOTS);
+	i = pick(load.depth);
 	wait_for(&load.slot[i]);
 	return &load.slot[i];
 }
@@ -399,7 +444,9 @@ static void count_hit(enum file file, uint64_t off, uint64_t len, unsigned int f
 {
 	enum promise promise = PLAIN;
 
-	if (flags & THROUGH)
+	if (flags & WT_RWF_ATOMIC)
+		promise = WHOLE;
+	else if (flags & THROUGH)
 		promise = flags & RWF_DURABLE ? DURABLE : WROTE_THROUGH;
 	load.hits[promise][what_is_there(file, off, len)]++;
 }
@@ -412,6 +459,8 @@ static void print_hits(void)
 	for (k = 0; k < NR_METS; k++)
 		printf(" %7s", met_name[k]);
 	for (i = 0; i < NR_PROMISES; i++) {
+		if (opt.atomic ? i != WHOLE : i == WHOLE)
+			continue;
 		printf("\n%-9s", promise_name[i]);
 		for (k = 0; k < NR_METS; k++)
 			printf(" %7u", load.hits[i][k]);
@@ -428,7 +477,7 @@ static void do_write(enum file file, uint64_t off, uint64_t len, unsigned int fl
 		rwf |= load.flag;
 	/* A control: what is promised is not asked for. */
 	if (opt.plain && (flags & THROUGH))
-		rwf = 0;
+		rwf = opt.atomic ? rwf & ~WT_RWF_ATOMIC : 0;
 
 	wait_for_range(file, off, len);
 	slot = free_slot();
@@ -442,6 +491,11 @@ static void do_write(enum file file, uint64_t off, uint64_t len, unsigned int fl
 		.flags	= flags,
 		.how	= how,
 	};
+	if (slot->room < len) {
+		free(slot->buf);
+		slot->buf = allocate(len);
+		slot->room = len;
+	}
 	fill(slot->buf, file, load.number, off, len);
 	slot->iov = (struct iovec) { slot->buf, len };
 	slot->how = how;
@@ -643,6 +697,138 @@ static void one_operation(void)
 	}
 }
 
+/* ---- the load of atomic writes ---- */
+
+/* From a block to the largest there is, each half as often as the one before. */
+static uint64_t atomic_len(uint64_t max)
+{
+	uint64_t len = BLOCK;
+
+	while (len < max && pick(2))
+		len *= 2;
+	return len;
+}
+
+/* The largest are rare, or they would fill the record and the time. */
+static uint64_t huge_len(void)
+{
+	return pick(10) ? atomic_len(load.atomic_max) : load.atomic_max;
+}
+
+static unsigned int atomic_flags(void)
+{
+	return THROUGH | WT_RWF_ATOMIC | (pick(20) ? 0 : WT_RWF_DSYNC);
+}
+
+/* At the end of the log, or behind it if that is no multiple of the length. */
+static void atomic_append(enum how how)
+{
+	uint64_t len = atomic_len(64 * KIB);
+	uint64_t off = wt_round_up(load.size[F_LOG], len);
+
+	if (off + len <= files[F_LOG].max)
+		do_write(F_LOG, off, len, atomic_flags(), how);
+}
+
+/* Somewhere in a file where nothing is in flight, so that the queue stays full. */
+static void atomic_write(enum file file, uint64_t len, enum how how)
+{
+	unsigned int tries = 20;
+	uint64_t off;
+
+	do {
+		off = len * pick(files[file].max / len);
+	} while (in_flight(file, off, len) && --tries);
+	/* What is dirty has to be written first; it may have no blocks yet. */
+	if (!pick(20))
+		do_write(file, off, len, 0, HOW_SYNC);
+	do_write(file, off, len, atomic_flags(), how);
+}
+
+static void atomic_operation(void)
+{
+	static const enum file choice[] = {
+		F_LARGE, F_LARGE, F_LARGE, F_LARGE, F_LARGE, F_LARGE, F_LARGE, F_PAGES,
+		F_HOLES, F_HOLES, F_UNWRITTEN, F_SOURCE, F_CLONE, F_LOG, F_LOG,
+	};
+	enum file file = choice[pick(sizeof(choice) / sizeof(choice[0]))];
+	enum how how = pick(40) ? 1 + pick(2) : HOW_SYNC;
+	unsigned int dice = pick(100);
+	uint64_t off, len = 64 * KIB;
+
+	if (dice < 2) {
+		do_op(dice ? OP_FSYNC : OP_FDATASYNC, file, 0, 0);
+	} else if (dice < 4) {
+		file = dice == 2 ? F_HOLES : F_UNWRITTEN;
+		off = len * pick(files[file].max / len);
+		do_op(dice == 2 ? OP_PUNCH : OP_ZERO, file, off, len);
+	} else if (dice < 6) {
+		do_op(OP_CLONE, F_CLONE, 0, files[F_CLONE].max);
+	} else if (dice < 7) {
+		posix_fadvise(load.fd[file], 0, 0, POSIX_FADV_DONTNEED);
+	} else if (dice < 14) {
+		atomic_write(F_HUGE, huge_len(), how);
+	} else if (file == F_LOG) {
+		atomic_append(how);
+	} else {
+		atomic_write(file, atomic_len(64 * KIB), how);
+	}
+}
+
+struct statx_atomic {
+	uint8_t		before[0xa8];
+	uint32_t	min, max;
+	uint8_t		after[0x50];
+};
+
+static void learn_limits(void)
+{
+	struct statx_atomic stx = {};
+	long long unit;
+
+	if (syscall(SYS_statx, load.fd[F_HUGE], "", AT_EMPTY_PATH, 0x10000 /* WRITE_ATOMIC */,
+		    &stx) || !stx.max)
+		die("statx tells of no atomic writes");
+	unit = wt_read_number("/sys/block/recorder0/queue/atomic_write_unit_max_bytes");
+	load.unit = unit < 0 ? 0 : unit;
+	load.atomic_max = stx.max < MAX_FILE ? stx.max : MAX_FILE;
+	printf("atomic writes: %u to %u KiB, the device up to %" PRIu64 " KiB; here up to %" PRIu64
+	       " KiB\n", stx.min / KIB, stx.max / KIB, load.unit / KIB, load.atomic_max / KIB);
+	if (!opt.no_unit && !load.unit)
+		die("the recorded device has no atomic writes");
+}
+
+/*
+ * The device can do it where a range is aligned on disk as it is in the file.  What
+ * is in the way is put in the way of the file's next place.
+ */
+static void align_file(enum file file)
+{
+	uint64_t unit = load.unit < files[file].max ? load.unit : files[file].max;
+	unsigned int tries;
+
+	for (tries = 0; unit && tries < 8; tries++) {
+		struct wt_map map = {};
+		uint64_t over;
+		char path[4096];
+		int filler;
+
+		if (fallocate(load.fd[file], 0, 0, files[file].max) ||
+		    wt_map_range(load.fd[file], 0, files[file].max, &map) || !map.nr)
+			die("cannot lay out %s: %s", files[file].name, strerror(errno));
+		over = map.nr == 1 ? map.ext[0].physical % unit : unit / 2;
+		wt_map_free(&map);
+		if (!over)
+			return;
+		snprintf(path, sizeof(path), "%s/filler.%u.%u", mount_point, file, tries);
+		filler = open(path, O_RDWR | O_CREAT, 0600);
+		if (filler < 0 || ftruncate(load.fd[file], 0) ||
+		    fallocate(filler, 0, 0, unit - over))
+			die("cannot make %s: %s", path, strerror(errno));
+		close(filler);
+	}
+}
+
 static void write_whole(enum file file)
 {
 	uint64_t off;
@@ -656,7 +842,7 @@ static void open_files(void)
 	char path[4096];
 	enum file file;
 
-	for (file = 0; file < NR_FILES; file++) {
+	for (file = 0; file < nr_files(); file++) {
 		snprintf(path, sizeof(path), "%s/%s", mount_point, files[file].name);
 		load.fd[file] = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
 		if (load.fd[file] < 0)
@@ -675,7 +861,15 @@ static void prepare_files(void)
 {
 	enum file file;
 
-	do_write(F_LOG, 0, 6000, 0, HOW_SYNC);
+	if (opt.atomic) {
+		learn_limits();
+		for (file = F_LARGE; file < NR_FILES; file++) {
+			align_file(file);
+			write_whole(file);
+		}
+		align_file(F_PAGES);
+	}
+	do_write(F_LOG, 0, opt.atomic ? 2 * BLOCK : 6000, 0, HOW_SYNC);
 	write_whole(F_PAGES);
 	do_op(OP_SIZE, F_HOLES, 0, files[F_HOLES].max);
 	do_op(OP_SIZE, F_UNWRITTEN, 0, files[F_UNWRITTEN].max);
@@ -684,7 +878,7 @@ static void prepare_files(void)
 		write_whole(F_CLONE);
 	else
 		do_op(OP_CLONE, F_CLONE, 0, files[F_CLONE].max);
-	for (file = 0; file < NR_FILES; file++)
+	for (file = 0; file < nr_files(); file++)
 		do_op(OP_FSYNC, file, 0, 0);
 	sync();
 }
@@ -726,6 +920,7 @@ static void save_record(const char *path)
 		.realtime	= opt.realtime,
 		.plain		= opt.plain,
 		.ops		= load.number,
+		.atomic		= opt.atomic,
 	};
 	unsigned char *buf = allocate(MIB);
 	int fd = open("/dev/recorder0", O_RDONLY);
@@ -748,6 +943,34 @@ static void save_record(const char *path)
 	printf("recorded: %u operations, %.1f MB, %s\n", load.number, bytes / 1e6, path);
 }
 
+/* What it holds before, and stays open as what the recorded one is above. */
+static int fill_device(const char *path)
+{
+	unsigned char *buf = allocate(MIB);
+	unsigned int tries = 100;
+	int fd;
+
+	/* Disks are looked for while the machine starts. */
+	while ((fd = open(path, O_RDWR | O_CLOEXEC)) < 0 && --tries)
+		usleep(100000);
+	if (fd < 0)
+		die("cannot open %s: %s", path, strerror(errno));
+	memset(buf, FILL, MIB);
+	while (write(fd, buf, MIB) > 0)
+		;
+	if (errno != ENOSPC || fsync(fd) || ioctl(fd, BLKFLSBUF, 0))
+		die("cannot write to %s: %s", path, strerror(errno));
+	free(buf);
+	return fd;
+}
+
+/* So slow that the queue of atomic writes is full. */
+static void slow_device(bool slow)
+{
+	if (wt_write_string("/sys/module/recorder/parameters/delay_us", slow ? "100000" : "1000"))
+		die("cannot slow the device down");
+}
+
 static void record(const char *path)
 {
 	struct recorder_reset reset = { .kind = opt.kind, .fill = FILL };
@@ -763,25 +986,36 @@ static void record(const char *path)
 	load.recorder = open("/dev/recorder", O_RDWR | O_CLOEXEC);
 	if (load.recorder < 0)
 		die("no recorded device (recorder.size_mb=N for the kernel): %s", strerror(errno));
+	if (!opt.no_unit)
+		reset.kind |= RECORDER_HAS_ATOMIC;
+	if (opt.above) {
+		reset.kind |= RECORDER_ABOVE;
+		reset.lower = fill_device(opt.above);
+	}
 	if (ioctl(load.recorder, RECORDER_RESET, &reset))
 		die("cannot reset the device: %s", strerror(errno));
-	if (io_uring_queue_init(SLOTS, &load.ring, 0) || io_setup(SLOTS, &load.aio))
+	load.depth = opt.atomic ? MAX_SLOTS : SLOTS;
+	if (io_uring_queue_init(load.depth, &load.ring, 0) || io_setup(load.depth, &load.aio))
 		die("no io_uring or libaio");
-	for (i = 0; i < SLOTS; i++)
-		load.slot[i].buf = allocate(MAX_WRITE);
 
 	make_file_system();
 	open_files();
 	prepare_files();
 	hurry();
+	slow_device(opt.atomic);
 	put_mark(&mark, MARK_START);
-	for (i = 0; i < opt.ops; i++)
-		one_operation();
-	for (i = 0; i < SLOTS; i++)
+	for (i = 0; i < opt.ops; i++) {
+		if (opt.atomic)
+			atomic_operation();
+		else
+			one_operation();
+	}
+	for (i = 0; i < load.depth; i++)
 		wait_for(&load.slot[i]);
 	put_mark(&mark, MARK_END);
+	slow_device(false);
 
-	for (i = 0; i < NR_FILES; i++)
+	for (i = 0; i < nr_files(); i++)
 		close(load.fd[i]);
 	if (umount(mount_point))
 		die("cannot unmount: %s", strerror(errno));
@@ -938,6 +1172,9 @@ static void issue(const struct mark *mark)
 	} else if (mark->op == OP_CLONE) {
 		forget_blocks(F_SOURCE, 0, files[F_SOURCE].max);
 		forget_blocks(F_CLONE, 0, files[F_CLONE].max);
+	} else if (mark->op == OP_WRITE && mark->flags & WT_RWF_ATOMIC) {
+		/* It may be staged elsewhere, and the remap is for the log to keep. */
+		forget_blocks(mark->file, mark->off, mark->len);
 	} else if (mark->op == OP_WRITE && mark->flags & THROUGH) {
 		pure[mark->number] = end <= durable_size(m);
 		for (i = mark->off / BLOCK; i * BLOCK < end; i++)
@@ -1023,6 +1260,7 @@ struct pending {
 	const struct recorder_entry *entry;
 	const unsigned char *data;
 	uint32_t	order;		/* of submission */
+	uint32_t	atomic;		/* number of the atomic write it belongs to, or 0 */
 	uint64_t	done;		/* index of the completion, or 0 */
 };
 
@@ -1066,7 +1304,17 @@ static struct {
 	unsigned int	checked;
 	unsigned int	reports;
 	unsigned int	pending, kept, kept_torn;
+	unsigned int	cut[2];		/* atomic writes, by the method */
+	unsigned int	cuts;		/* one may be cut in several states */
+	unsigned int	ranges;		/* torn */
+	uint64_t	shortest, longest;
 } total;
+
+/* The method by which an atomic write is one. */
+enum { BY_DEVICE, BY_COPY };
+
+static bool *was_cut;			/* by number */
+static unsigned int *cut_in;		/* the state that it was cut in last */
 
 static void *data_of(const struct recorder_entry *entry)
 {
@@ -1121,6 +1369,7 @@ static void read_record(const char *path)
 		die("%s: the load did not come to its end", path);
 	opt.kind = dev.header.kind;
 	opt.realtime = dev.header.realtime;
+	opt.atomic = dev.header.atomic;
 }
 
 static void learn_all(void)
@@ -1131,6 +1380,8 @@ static void learn_all(void)
 	operation = allocate((dev.header.ops + 1) * sizeof(*operation));
 	pure = allocate((dev.header.ops + 1) * sizeof(*pure));
 	unflushed = allocate((dev.header.ops + 1) * sizeof(*unflushed));
+	was_cut = allocate((dev.header.ops + 1) * sizeof(*was_cut));
+	cut_in = allocate((dev.header.ops + 1) * sizeof(*cut_in));
 	for (file = 0; file < NR_FILES; file++) {
 		for (i = 0; i < MAX_SECTORS; i++)
 			add_version(&model[file].sector[i], 0, NULL);
@@ -1236,12 +1487,31 @@ static void remove_pending(unsigned int i)
 		(--dev.nr_pending - i) * sizeof(*dev.pending));
 }
 
+/* The number of the atomic write that this is part of, which its data tells. */
+static uint32_t atomic_number(const struct recorder_entry *entry)
+{
+	const struct mark *mark;
+	uint64_t word;
+
+	if (entry->type != RECORDER_WRITE || entry->flags & RECORDER_META)
+		return 0;
+	memcpy(&word, data_of((void *)entry), sizeof(word));
+	if (word >> 40 > dev.header.ops)
+		return 0;
+	mark = &operation[word >> 40];
+	if (mark->op != OP_WRITE || !(mark->flags & WT_RWF_ATOMIC) ||
+	    (word >> 36 & 15) != mark->file + 1)
+		return 0;
+	return mark->number;
+}
+
 static void submitted(const struct recorder_entry *entry)
 {
 	dev.pending[dev.nr_pending++] = (struct pending) {
 		.entry	= entry,
 		.data	= entry->type == RECORDER_WRITE ? data_of(entry) : NULL,
 		.order	= ++dev.order,
+		.atomic	= atomic_number(entry),
 	};
 }
 
@@ -1345,6 +1615,8 @@ static const char *kind_name(void)
 {
 	if (opt.realtime)
 		return "realtime";
+	if (opt.atomic)
+		return "atomic";
 	if (!(opt.kind & RECORDER_HAS_CACHE))
 		return "none";
 	return opt.kind & RECORDER_HAS_FUA ? "fua" : "flush";
@@ -1392,9 +1664,10 @@ static void print_op(const char *what, uint32_t number)
 		printf("    %s: nothing was written\n", what);
 		return;
 	}
-	printf("    %s: operation %u, %s of %s, %" PRIu64 " bytes at %" PRIu64 "%s%s%s",
+	printf("    %s: operation %u, %s of %s, %" PRIu64 " bytes at %" PRIu64 "%s%s%s%s",
 	       what, number, op_name[mark->op], files[mark->file].name, mark->len, mark->off,
 	       flags & THROUGH ? ", write-through" : "",
+	       flags & WT_RWF_ATOMIC ? ", atomic" : "",
 	       flags & WT_RWF_DSYNC ? ", dsync" : "",
 	       flags & WT_RWF_SYNC ? ", sync" : "");
 	printf(", %s%s\n", how_name[mark->how], pure[number] ? ", pure overwrite" : "");
@@ -1419,7 +1692,7 @@ static void print_owner(const unsigned char *data, unsigned int len)
 			if (word - before == 1)
 				continue;
 		}
-		if (file >= 1 && file <= NR_FILES && off < MIB && word >> 40 <= dev.header.ops)
+		if (file >= 1 && file <= NR_FILES && off < MAX_FILE && word >> 40 <= dev.header.ops)
 			printf("    from byte %u: %s at %" PRIu64 ", operation %" PRIu64 "\n", i,
 			       files[file - 1].name, off, word >> 40);
 		else
@@ -1446,7 +1719,9 @@ static bool is_own(enum file file, uint64_t off, const unsigned char *data, unsi
 	return true;
 }
 
-static void check_sector(enum file file, uint64_t nr, const unsigned char *data, unsigned int len)
+/* Returns whose content it is, as the number of the operation. */
+static uint32_t check_sector(enum file file, uint64_t nr, const unsigned char *data,
+			     unsigned int len)
 {
 	struct sector *sector = &model[file].sector[nr];
 	struct version *version = NULL;
@@ -1459,7 +1734,7 @@ static void check_sector(enum file file, uint64_t nr, const unsigned char *data,
 			break;
 	}
 	if (i < sector->nr && version->number >= sector->floor)
-		return;
+		return version->number;
 
 	own = i < sector->nr || !memcmp(data, zeros, len);
 	if (report() && !(own ? state.lost : state.stale)) {
@@ -1478,6 +1753,42 @@ static void check_sector(enum file file, uint64_t nr, const unsigned char *data,
 		state.is_torn = true;
 	else
 		state.stale = true;
+	return i < sector->nr ? version->number : UINT32_MAX;
+}
+
+/*
+ * Sectors of an atomic write have to be all older than it, or none of them.  Those
+ * that something later was written to do not tell.
+ */
+static void check_whole(const struct mark *mark, const uint32_t *found)
+{
+	static const char * const is_name[] = { "", "old", "new", "later" };
+	uint64_t first = mark->off / SECTOR, nr = mark->len / SECTOR, i;
+	unsigned int older = 0, its = 0;
+	int was = 0;
+
+	for (i = first; i < first + nr; i++) {
+		older += found[i] < mark->number;
+		its += found[i] == mark->number;
+	}
+	if (!older || !its)
+		return;
+	total.ranges++;
+	state.is_torn = true;
+	if (!report())
+		return;
+	printf("  %s: %u of %" PRIu64 " sectors are new, %u are old: ", files[mark->file].name,
+	       its, nr, older);
+	/* By groups of the same kind */
+	for (i = first; i < first + nr; i++) {
+		int is = 1 + (found[i] >= mark->number) + (found[i] > mark->number);
+
+		if (is != was)
+			printf("%s from %" PRIu64 " ", is_name[is], i - first);
+		was = is;
+	}
+	printf("\n");
+	print_op("torn", mark->number);
 }
 
 static void check_size(enum file file, uint64_t size)
@@ -1495,7 +1806,8 @@ static void check_size(enum file file, uint64_t size)
 		if (size == s->to)
 			return;
 		/* A write's I/O completes piece by piece; blocks are whole. */
-		if (size > s->from && size < s->to && !(size % BLOCK))
+		if (size > s->from && size < s->to && !(size % BLOCK) &&
+		    !(operation[s->number].flags & WT_RWF_ATOMIC))
 			return;
 	}
 	if (report() && !state.lost) {
@@ -1512,9 +1824,11 @@ static void check_size(enum file file, uint64_t size)
 
 static void check_file(enum file file)
 {
-	static unsigned char buf[1 * MIB];
+	static unsigned char buf[MAX_FILE];
+	static uint32_t found[MAX_SECTORS];
 	char path[4096];
 	struct stat st;
+	uint32_t number;
 	uint64_t off;
 	ssize_t n;
 	int fd;
@@ -1534,9 +1848,15 @@ static void check_file(enum file file)
 	if (n != st.st_size)
 		damage("cannot read %s: %s", files[file].name, strerror(errno));
 	close(fd);
+	/* Where the file ends before, nothing was written. */
+	memset(found, 0, sizeof(found));
 	for (off = 0; off < (uint64_t)(n < 0 ? 0 : n); off += SECTOR)
-		check_sector(file, off / SECTOR, buf + off,
-			     n - off < SECTOR ? n - off : SECTOR);
+		found[off / SECTOR] = check_sector(file, off / SECTOR, buf + off,
+						   n - off < SECTOR ? n - off : SECTOR);
+	for (number = 1; number <= issued; number++)
+		if (operation[number].file == file && operation[number].op == OP_WRITE &&
+		    operation[number].flags & WT_RWF_ATOMIC)
+			check_whole(&operation[number], found);
 }
 
 static void drop_device_cache(void)
@@ -1590,7 +1910,7 @@ static void check_state(void)
 		damage("cannot mount: %s", strerror(errno));
 		return;
 	}
-	for (file = 0; file < NR_FILES; file++)
+	for (file = 0; file < nr_files(); file++)
 		check_file(file);
 	if (umount(mount_point))
 		die("cannot unmount: %s", strerror(errno));
@@ -1623,11 +1943,29 @@ static unsigned int tear_unit(const struct recorder_entry *entry)
 	return PER_BLOCK;
 }
 
+/* These sectors of it are there. */
+static void put(const struct pending *w, unsigned int from, unsigned int to)
+{
+	const struct recorder_entry *entry = w->entry;
+	unsigned int d = entry->device, i;
+
+	for (i = from; i < to; i++) {
+		uint64_t sector = entry->sector + i;
+		unsigned char *place = dev.image[d] + sector * SECTOR;
+
+		if (dev.base_order[d][sector] > w->order)
+			continue;
+		state.hash ^= sector_hash(d, sector, place);
+		memcpy(place, write_data(w, i), SECTOR);
+		state.hash ^= sector_hash(d, sector, place);
+	}
+}
+
 static void keep(const struct pending *w, uint64_t *random, bool whole)
 {
 	const struct recorder_entry *entry = w->entry;
-	unsigned int nr = entry->length / SECTOR, from = 0, to = nr, i, cut;
-	unsigned int unit = tear_unit(entry), d = entry->device;
+	unsigned int nr = entry->length / SECTOR, from = 0, to = nr, cut;
+	unsigned int unit = tear_unit(entry);
 
 	state.kept++;
 	if (!whole && nr > unit && !(entry->flags & RECORDER_ATOMIC) && !(draw(random) % 3)) {
@@ -1638,15 +1976,29 @@ static void keep(const struct pending *w, uint64_t *random, bool whole)
 			from = cut;
 		state.torn++;
 	}
-	for (i = from; i < to; i++) {
-		uint64_t sector = entry->sector + i;
-		unsigned char *place = dev.image[d] + sector * SECTOR;
+	put(w, from, to);
+}
 
-		if (dev.base_order[d][sector] > w->order)
-			continue;
-		state.hash ^= sector_hash(d, sector, place);
-		memcpy(place, write_data(w, i), SECTOR);
-		state.hash ^= sector_hash(d, sector, place);
+/*
+ * The power fails when the device is at some sector inside of it.  What it was told
+ * to be atomic is then the one or the other; of anything else it may have begun
+ * with either end.
+ */
+static void tear(const struct pending *w, uint64_t *random)
+{
+	unsigned int nr = w->entry->length / SECTOR;
+	unsigned int at = 1 + draw(random) % (nr - 1);
+	bool first = draw(random) & 1;
+
+	if (w->entry->flags & RECORDER_ATOMIC) {
+		if (!first)
+			return;
+		state.kept++;
+		put(w, 0, nr);
+	} else {
+		state.kept++;
+		state.torn++;
+		put(w, first ? 0 : at, first ? at : nr);
 	}
 }
 
@@ -1663,9 +2015,37 @@ static void make_state(uint64_t cut, unsigned int subset)
 	if (!subset)
 		return;
 	chance = 1 + draw(&random) % 3;
-	for (i = 0; i < dev.nr_pending; i++)
-		if (subset == 1 || draw(&random) % 4 < chance)
+	for (i = 0; i < dev.nr_pending; i++) {
+		if (subset > 1 && dev.pending[i].atomic)
+			tear(&dev.pending[i], &random);
+		else if (subset == 1 || draw(&random) % 4 < chance)
 			keep(&dev.pending[i], &random, subset == 1);
+	}
+}
+
+/* An atomic write counts once, however often it is cut, or many I/Os it has. */
+static void count_cuts(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < dev.nr_pending; i++) {
+		const struct pending *w = &dev.pending[i];
+		uint64_t len;
+
+		if (!w->atomic || cut_in[w->atomic] == total.tried)
+			continue;
+		cut_in[w->atomic] = total.tried;
+		total.cuts++;
+		if (was_cut[w->atomic])
+			continue;
+		was_cut[w->atomic] = true;
+		total.cut[w->entry->flags & RECORDER_ATOMIC ? BY_DEVICE : BY_COPY]++;
+		len = operation[w->atomic].len;
+		if (len > total.longest)
+			total.longest = len;
+		if (!total.shortest || len < total.shortest)
+			total.shortest = len;
+	}
 }
 
 /* Returns whether the content is new. */
@@ -1694,6 +2074,8 @@ static void try_state(uint64_t cut, unsigned int subset)
 		total.tried++;
 		if (remember(state.hash))
 			total.states++;
+		if (opt.atomic)
+			count_cuts();
 		check_state();
 		total.pending += dev.nr_pending;
 		total.kept += state.kept;
@@ -1776,6 +2158,30 @@ static void try_cut(uint64_t index, unsigned int n)
 			try_state(index, i);
 }
 
+/* How many atomic writes are undecided that have not been cut before */
+static unsigned int nr_uncut(void)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < dev.nr_pending; i++)
+		n += dev.pending[i].atomic && !was_cut[dev.pending[i].atomic];
+	return n;
+}
+
+/*
+ * The power fails as soon as there are enough of them; or with fewer, if a flush is
+ * about to decide them.
+ */
+static void try_atomic(uint64_t index)
+{
+	unsigned int wanted = opt.cut;
+
+	if (dev.entry[index + 1]->type == RECORDER_FLUSH_DONE)
+		wanted = (wanted + 1) / 2;
+	if (nr_uncut() >= wanted)
+		try_state(index, 2);
+}
+
 /* Where the log is: in the superblock, big-endian. */
 static void find_log(void)
 {
@@ -1818,8 +2224,13 @@ static void replay_cuts(void)
 		}
 		if (!is_cut(i) || cut++ % opt.slices != opt.slice)
 			continue;
-		try_cut(i, share(i, weights));
+		if (opt.atomic)
+			try_atomic(i);
+		else
+			try_cut(i, share(i, weights));
 		if ((opt.expect_lost && total.lost) || (opt.stop && total.reports))
+			break;
+		if (opt.atomic && total.tried == opt.states)
 			break;
 		if (now() - said > 20) {
 			said = now();
@@ -1831,6 +2242,11 @@ static void replay_cuts(void)
 	       total.tried, nr_cuts, now() - started, total.checked);
 	printf("of %u writes that were not durable %u were kept, %u of them torn\n",
 	       total.pending, total.kept, total.kept_torn);
+	if (opt.atomic)
+		printf("atomic: %u by the device and %u by copy on write, of %" PRIu64
+		       " to %" PRIu64 " KiB, were cut %u times, in %u mounts: %u ranges torn\n",
+		       total.cut[BY_DEVICE], total.cut[BY_COPY], total.shortest / KIB,
+		       total.longest / KIB, total.cuts, total.tried, total.ranges);
 }
 
 static int replay(const char *path)
@@ -1843,6 +2259,8 @@ static int replay(const char *path)
 	replay_cuts();
 	printf("result: %u states, %u lost, %u stale, %u torn, %u damaged\n",
 	       total.states, total.lost, total.stale, total.torn, total.damaged);
+	if (opt.expect_torn)
+		return total.ranges < opt.expect_torn;
 	if (opt.expect_lost)
 		return !total.lost;
 	return !total.states || total.lost || total.stale || total.torn || total.damaged;
@@ -1850,11 +2268,15 @@ static int replay(const char *path)
 
 static void usage(void)
 {
-	fputs("usage: wtpower record [--seed N] [--ops N] [--kind fua|flush|none] [--realtime] [--plain] FILE\n"
+	fputs("usage: wtpower record [--seed N] [--ops N] [--kind fua|flush|none] [--realtime] [--plain]\n"
+	      "                      [--atomic [--above DEVICE | --no-unit]] FILE\n"
 	      "       wtpower replay [--seed N] [--states N] [--check-every N] [--slice I/N]\n"
-	      "                      [--state CUT:SUBSET] [--lie] [--expect-lost] [--stop] FILE\n"
+	      "                      [--state CUT:SUBSET] [--lie] [--expect-lost] [--stop]\n"
+	      "                      [--cut N] [--expect-torn N] FILE\n"
 	      "In the lab, with recorder.size_mb=32 for the kernel. --plain takes the flags away, --lie\n"
-	      "drops flushes; what was promised is still expected then. --stop at the first bad state.\n",
+	      "drops flushes; what was promised is still expected then. --stop at the first bad state.\n"
+	      "--atomic: a load of atomic writes, on a device that can do them, or --no-unit; --plain\n"
+	      "then takes RWF_ATOMIC away. --states is the most, each cuts --cut of them or more.\n",
 	      stderr);
 	exit(2);
 }
@@ -1886,6 +2308,11 @@ int main(int argc, char **argv)
 		{ "lie", no_argument, NULL, 'l' },
 		{ "expect-lost", no_argument, NULL, 'e' },
 		{ "stop", no_argument, NULL, 'q' },
+		{ "atomic", no_argument, NULL, 'a' },
+		{ "above", required_argument, NULL, 'A' },
+		{ "no-unit", no_argument, NULL, 'u' },
+		{ "cut", required_argument, NULL, 'C' },
+		{ "expect-torn", required_argument, NULL, 't' },
 		{}
 	};
 	int c;
@@ -1922,6 +2349,21 @@ int main(int argc, char **argv)
 			break;
 		case 'q':
 			opt.stop = true;
+			break;
+		case 'a':
+			opt.atomic = true;
+			break;
+		case 'A':
+			opt.above = optarg;
+			break;
+		case 'u':
+			opt.no_unit = true;
+			break;
+		case 'C':
+			opt.cut = strtoul(optarg, NULL, 0);
+			break;
+		case 't':
+			opt.expect_torn = strtoul(optarg, NULL, 0);
 			break;
 		case 'S':
 			if (sscanf(optarg, "%u/%u", &opt.slice, &opt.slices) != 2 || !opt.slices)
