@@ -12,6 +12,7 @@
  * Mutant: 150-atomic-bio-not-marked
  * Mutant: 151-atomic-always-in-place
  * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --timeout 960
+ * blocks: 1024
  */
 #include "wt.h"
 

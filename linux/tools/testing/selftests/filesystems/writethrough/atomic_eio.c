@@ -10,6 +10,7 @@
  * Mutant: 154-atomic-not-flushed
  * Mutant: 155-atomic-remapped-in-parts
  * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --timeout 960
+ * blocks: 1024
  */
 #include "wt.h"
 

@@ -9,6 +9,7 @@
  *
  * Mutant: 152-atomic-not-checked-again
  * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --timeout 960
+ * blocks: 1024
  */
 #include "wt.h"
 #include <signal.h>

@@ -1,0 +1,510 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Beside an atomic write: whoever wants its range while its I/O is held back waits
+ * for it, and then finds all of it, or else it waits for him: plain writes, other
+ * atomic writes, stores to a mapping, truncation, punched holes, reflink, direct
+ * I/O, fsync. Reads need not wait, and see all of it; reclaim passes by. Once with
+ * each of the two methods. In the end they all race, and no reader ever finds a
+ * part.
+ *
+ * Mutant: 158-atomic-passes-direct
+ * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --timeout 480
+ * blocks: 1024
+ */
+#include "wt.h"
+
+#define FILE_SIZE	(1024 * KIB)
+#define OFF		(256 * KIB)
+#define LEN		(32 * KIB)
+#define END		(OFF + LEN)
+#define GENERATIONS	1000
+
+static enum wt_mode mode;
+static struct wt_dm dm;
+static struct wt_request req;
+static struct iovec iov;
+static char *buf;
+static int fd;
+static unsigned int moved, stayed;
+
+/* ------------------------------------------------------- with the I/O held */
+
+/* What an allocation looks at is in memory, and nothing else is dirty. */
+static void begin(void)
+{
+	fd = wt_make_file("file", FILE_SIZE, 1);
+	wt_pattern(buf, LEN, OFF, 1);
+	wt_check(wt_write(mode, fd, buf, LEN, OFF, RWF_ATOMIC) == LEN,
+		 "first write");
+	wt_sys(fsync(fd));
+	wt_sys(syncfs(fd));
+	wt_pattern(buf, LEN, OFF, 3);
+	iov = (struct iovec) { buf, LEN };
+	req = (struct wt_request) {
+		.mode	= mode,
+		.fd	= fd,
+		.iov	= &iov,
+		.nr_iov	= 1,
+		.off	= OFF,
+		.flags	= RWF_ATOMIC,
+	};
+}
+
+static void hold(void)
+{
+	int i;
+
+	wt_dm_suspend(&dm);
+	wt_check(!wt_submit(&req), "submission");
+	for (i = 0; !wt_cache(fd, OFF, LEN).writeback && i < 500; i++)
+		wt_sleep_ms(10);
+	wt_check(wt_cache(fd, OFF, LEN).writeback, "not in flight");
+}
+
+static void let_go(void)
+{
+	ssize_t ret;
+
+	wt_dm_resume(&dm);
+	ret = wt_wait(&req);
+	wt_check(ret == LEN, "%s: %zd", wt_mode_name[mode], ret);
+}
+
+/* The range is of the generation that is given, on the disk, too. */
+static void expect_range(unsigned int gen)
+{
+	wt_expect_both(fd, 0, OFF, 1);
+	wt_expect_both(fd, OFF, LEN, gen);
+	wt_expect_both(fd, END, FILE_SIZE - END, 1);
+}
+
+/* Somebody comes while it is in flight, and waits. */
+static void beside(const char *what, void (*other)(void *arg), void *arg)
+{
+	pid_t pid;
+
+	begin();
+	hold();
+	pid = wt_fork(other, arg);
+	wt_check(!wt_exited(pid, 150), "%s, %s: does not wait",
+		 wt_mode_name[mode], what);
+	let_go();
+	wt_join(pid);
+}
+
+static void end(void)
+{
+	wt_sys(fsync(fd));
+	wt_expect_cache_is_disk(fd, 0, OFF);
+	close(fd);
+}
+
+static void store(void *arg)
+{
+	(void)arg;
+	wt_plain_gen(fd, OFF + wt_bsize, 2 * wt_bsize, 4);
+}
+
+static void plain_write(void)
+{
+	beside("plain write", store, NULL);
+	wt_expect_file(fd, OFF, wt_bsize, 3);
+	wt_expect_file(fd, OFF + wt_bsize, 2 * wt_bsize, 4);
+	wt_expect_file(fd, OFF + 3 * wt_bsize, LEN - 3 * wt_bsize, 3);
+	/* All of it was on the disk before. */
+	wt_expect_disk(fd, OFF, LEN, 3);
+	end();
+}
+
+struct range {
+	off_t	off;
+	size_t	len;
+};
+
+static void write_range(void *arg)
+{
+	struct range *range = arg;
+	char *other = wt_alloc(range->len);
+	ssize_t ret;
+
+	wt_pattern(other, range->len, range->off, 5);
+	ret = wt_write(WT_SYNC, fd, other, range->len, range->off, RWF_ATOMIC);
+	wt_check(ret == (ssize_t)range->len, "second write: %zd", ret);
+}
+
+/* Smaller, larger, and just as large: the later one has what they share. */
+static void overlapping(void)
+{
+	struct range half = { OFF + LEN / 2, LEN / 2 };
+	struct range same = { OFF, LEN }, both = { OFF, 2 * LEN };
+
+	beside("half of it", write_range, &half);
+	wt_expect_both(fd, OFF, LEN / 2, 3);
+	wt_expect_both(fd, OFF + LEN / 2, LEN / 2, 5);
+	wt_expect_both(fd, END, LEN, 1);
+	end();
+	beside("the same range", write_range, &same);
+	expect_range(5);
+	end();
+	beside("twice of it", write_range, &both);
+	wt_expect_both(fd, OFF, 2 * LEN, 5);
+	wt_expect_both(fd, OFF + 2 * LEN, LEN, 1);
+	end();
+}
+
+static void store_mapped(void *arg)
+{
+	char *map = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 fd, 0);
+
+	(void)arg;
+	wt_check(map != MAP_FAILED, "mmap: %s", strerror(errno));
+	wt_pattern(map + OFF + wt_psize, wt_psize, OFF + wt_psize, 4);
+}
+
+static void mapped(void)
+{
+	beside("store", store_mapped, NULL);
+	wt_expect_file(fd, OFF, wt_psize, 3);
+	wt_expect_file(fd, OFF + wt_psize, wt_psize, 4);
+	wt_expect_file(fd, OFF + 2 * wt_psize, LEN - 2 * wt_psize, 3);
+	wt_expect_disk(fd, OFF, LEN, 3);
+	end();
+}
+
+static void cut_off(void *arg)
+{
+	wt_sys(ftruncate(fd, *(off_t *)arg));
+}
+
+/* To the middle of it, inside a block, and to before it. */
+static void truncated(void)
+{
+	off_t size[] = { OFF + LEN / 2, OFF + LEN / 2 + 100, OFF - LEN };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(size); i++) {
+		off_t left = size[i] > OFF ? size[i] - OFF : 0;
+
+		beside("truncate", cut_off, &size[i]);
+		wt_check(lseek(fd, 0, SEEK_END) == size[i], "the size is %lld",
+			 (long long)lseek(fd, 0, SEEK_END));
+		wt_expect_file(fd, OFF, left, 3);
+		wt_sys(ftruncate(fd, FILE_SIZE));
+		wt_sys(fsync(fd));
+		wt_expect_both(fd, OFF, left, 3);
+		wt_expect_file(fd, OFF + left, LEN - left, 0);
+		end();
+	}
+}
+
+static void punch(void *arg)
+{
+	(void)arg;
+	wt_sys(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			 OFF + LEN / 2, LEN / 2));
+}
+
+static void punched(void)
+{
+	beside("punch", punch, NULL);
+	wt_expect_both(fd, OFF, LEN / 2, 3);
+	wt_expect_file(fd, OFF + LEN / 2, LEN / 2, 0);
+	wt_expect_both(fd, END, LEN, 1);
+	end();
+}
+
+static void reflink(void *arg)
+{
+	wt_check(!wt_clone(fd, 0, 0, *(int *)arg, 0), "clone: %s",
+		 strerror(errno));
+}
+
+/* The clone has all of it; and keeps it when the next one comes. */
+static void cloned(void)
+{
+	int clone = wt_open("clone", O_RDWR | O_TRUNC);
+
+	beside("reflink", reflink, &clone);
+	expect_range(3);
+	wt_expect_both(clone, OFF, LEN, 3);
+	wt_pattern(buf, LEN, OFF, 6);
+	wt_check(wt_write(mode, fd, buf, LEN, OFF, RWF_ATOMIC) == LEN,
+		 "over shared blocks");
+	expect_range(6);
+	wt_expect_both(clone, OFF, LEN, 3);
+	close(clone);
+	end();
+}
+
+static void read_direct(void *arg)
+{
+	int direct = wt_open("file", O_RDWR | O_DIRECT);
+	char *other = wt_alloc(LEN);
+
+	(void)arg;
+	wt_sys(pread(direct, other, LEN, OFF));
+	wt_expect_buf("direct read", other, LEN, OFF, 3);
+}
+
+static void write_direct(void *arg)
+{
+	int direct = wt_open("file", O_RDWR | O_DIRECT);
+	char *other = wt_alloc(LEN);
+
+	(void)arg;
+	wt_pattern(other, wt_bsize, OFF + wt_bsize, 4);
+	wt_sys(pwrite(direct, other, wt_bsize, OFF + wt_bsize));
+}
+
+/* Direct I/O comes second, and then first. */
+static void direct(void)
+{
+	pid_t pid;
+	int i;
+
+	beside("direct read", read_direct, NULL);
+	expect_range(3);
+	end();
+
+	beside("direct write", write_direct, NULL);
+	wt_expect_both(fd, OFF, wt_bsize, 3);
+	wt_expect_both(fd, OFF + wt_bsize, wt_bsize, 4);
+	wt_expect_both(fd, OFF + 2 * wt_bsize, LEN - 2 * wt_bsize, 3);
+	end();
+
+	begin();
+	wt_dm_suspend(&dm);
+	pid = wt_fork(write_direct, NULL);
+	wt_check(!wt_exited(pid, 150), "a direct write is not held");
+	/* One by libaio waits in its submission. */
+	req.mode = mode == WT_AIO ? WT_SYNC : mode;
+	wt_check(!wt_submit(&req), "submission");
+	for (i = 0; i < 15; i++) {
+		wt_check(!wt_cache(fd, OFF, LEN).writeback,
+			 "passes by direct I/O");
+		wt_sleep_ms(10);
+	}
+	let_go();
+	wt_join(pid);
+	expect_range(3);
+	end();
+}
+
+static void sync_file(void *arg)
+{
+	(void)arg;
+	wt_sys(fsync(fd));
+}
+
+/* What fsync has waited for is durable, with all that it takes to read it. */
+static void synced(void)
+{
+	beside("fsync", sync_file, NULL);
+	close(fd);
+	wt_shutdown(false);
+	wt_umount();
+	wt_mount(NULL);
+	fd = wt_open("file", O_RDWR);
+	expect_range(3);
+	end();
+}
+
+/* Does not wait: it is in the cache, and stays there. */
+static void passing_by(void)
+{
+	char *other = wt_alloc(LEN);
+
+	begin();
+	hold();
+	wt_sys(pread(fd, other, LEN, OFF));
+	wt_expect_buf("read", other, LEN, OFF, 3);
+	/* Of pages only: for an inode it might wait for I/O. */
+	wt_check(wt_put("/proc/sys/vm/drop_caches", "1"), "drop_caches");
+	wt_sys(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
+	wt_check(wt_cache(fd, OFF, LEN).writeback == LEN / wt_psize,
+		 "reclaimed while in flight");
+	wt_expect_file(fd, OFF, LEN, 3);
+	let_go();
+	wt_drop_caches();
+	wt_check(!wt_cache(fd, OFF, LEN).cached, "still there");
+	expect_range(3);
+	end();
+	munmap(other, LEN);
+}
+
+/* -------------------------------------------------------------- at a time */
+
+static volatile int *stop;
+
+static void writer(void *arg)
+{
+	uint64_t seed = *(int *)arg;
+	char *data = wt_alloc(2 * LEN);
+	int file = wt_open("file", O_RDWR);
+
+	while (!*stop) {
+		size_t len = wt_bsize << wt_random(&seed) % 4;
+		off_t off = OFF + wt_random(&seed) % (LEN / len) * len;
+		ssize_t ret;
+
+		/* Half of them all of it: what the reader looks at */
+		if (wt_random(&seed) % 2) {
+			len = LEN;
+			off = OFF + LEN;
+		}
+		wt_pattern(data, len, off, 1 + wt_random(&seed) % GENERATIONS);
+		ret = wt_write(mode, file, data, len, off, RWF_ATOMIC);
+		wt_check(ret == (ssize_t)len, "write: %zd", ret);
+	}
+}
+
+/* All of what is always written at once is of one of them. */
+static void reader(void *arg)
+{
+	char *data = wt_alloc(LEN), *want = wt_alloc(LEN);
+	int file = wt_open("file", O_RDWR);
+	unsigned int gen;
+
+	(void)arg;
+	while (!*stop) {
+		wt_sys(pread(file, data, LEN, OFF + LEN));
+		for (gen = 1; gen <= GENERATIONS; gen++) {
+			wt_pattern(want, 8, OFF + LEN, gen);
+			if (!memcmp(want, data, 8))
+				break;
+		}
+		wt_expect_buf("read", data, LEN, OFF + LEN, gen);
+	}
+}
+
+static void disturber(void *arg)
+{
+	uint64_t seed = *(int *)arg;
+	int file = wt_open("file", O_RDWR);
+	int direct = wt_open("file", O_RDWR | O_DIRECT);
+	int clone = wt_open("clone", O_RDWR | O_TRUNC);
+	char *data = wt_alloc(LEN);
+	char *map = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			 file, 0);
+
+	wt_check(map != MAP_FAILED, "mmap: %s", strerror(errno));
+	while (!*stop) {
+		off_t off = OFF + wt_random(&seed) % (LEN / wt_psize) * wt_psize;
+		unsigned int gen = 1 + wt_random(&seed) % GENERATIONS;
+
+		switch (wt_random(&seed) % 9) {
+		case 0:
+			wt_plain_gen(file, off, wt_psize, gen);
+			break;
+		case 1:
+			wt_pattern(map + off, wt_psize, off, gen);
+			break;
+		case 2:
+			wt_pattern(data, wt_psize, off, gen);
+			wt_sys(pwrite(direct, data, wt_psize, off));
+			break;
+		case 3:
+			wt_sys(pread(direct, data, LEN, OFF));
+			break;
+		case 4:
+			wt_sys(fallocate(file, FALLOC_FL_PUNCH_HOLE |
+					 FALLOC_FL_KEEP_SIZE, off, wt_psize));
+			break;
+		case 5:
+			wt_check(!wt_clone(file, 0, 0, clone, 0), "clone");
+			break;
+		case 6:
+			wt_sys(fsync(file));
+			break;
+		case 7:
+			wt_drop_caches();
+			break;
+		default:
+			wt_sys(ftruncate(file, OFF + 2 * LEN));
+			wt_sys(ftruncate(file, FILE_SIZE));
+		}
+	}
+}
+
+static void race(void)
+{
+	int seed[3] = { 21, 22, 23 };
+	pid_t pid[4];
+	unsigned int i;
+
+	fd = wt_make_file("file", FILE_SIZE, 1);
+	*stop = 0;
+	pid[0] = wt_fork(writer, &seed[0]);
+	pid[1] = wt_fork(writer, &seed[1]);
+	pid[2] = wt_fork(disturber, &seed[2]);
+	pid[3] = wt_fork(reader, NULL);
+	wt_sleep_ms(4000);
+	*stop = 1;
+	for (i = 0; i < ARRAY_SIZE(pid); i++)
+		wt_join(pid[i]);
+	wt_expect_words(fd, OFF, 2 * LEN, GENERATIONS, 0);
+	wt_sys(fsync(fd));
+	wt_expect_cache_is_disk(fd, OFF, 2 * LEN);
+	close(fd);
+}
+
+/* Which method it is depends on the device. */
+static void count_method(void)
+{
+	off_t before;
+
+	begin();
+	before = wt_physical(fd, OFF, NULL);
+	wt_check(wt_write(mode, fd, buf, LEN, OFF, RWF_ATOMIC) == LEN, "write");
+	if (wt_physical(fd, OFF, NULL) == before)
+		stayed++;
+	else
+		moved++;
+	close(fd);
+}
+
+static void on(const char *dev)
+{
+	wt_dev = wt_raw = dev;
+	wt_on_dm(&dm);
+	wt_setup(NULL, NULL);
+	wt_for_each_mode(mode) {
+		count_method();
+		plain_write();
+		overlapping();
+		mapped();
+		truncated();
+		punched();
+		cloned();
+		direct();
+		synced();
+		passing_by();
+		race();
+	}
+	wt_umount();
+	wt_repair_check();
+	wt_dm_remove(&dm);
+}
+
+int main(void)
+{
+	const char *plain;
+
+	wt_start("atomic_beside", 440);
+	wt_need_writethrough();
+	stop = wt_shared(sizeof(*stop));
+	buf = wt_alloc(LEN);
+	plain = wt_dev;
+	on(plain);
+	wt_check(moved && !stayed, "%u of %u were written in place", stayed,
+		 stayed + moved);
+	if (wt_scsi_debug()) {
+		on(wt_scsi_debug());
+		wt_check(stayed, "none was written in place");
+	} else {
+		wt_note("note: no scsi_debug disk");
+	}
+	wt_note("note: %u in place, %u moved", stayed, moved);
+	wt_finish();
+}
