@@ -18,7 +18,7 @@
 #   --seed N         default: by chance
 #   --kinds "K ..."  of fua flush none realtime
 #   --atomic N       so many atomic writes cut (default 10000)
-#   --cut N          so many of them at least in a state (default 20)
+#   --cut N          so many of them in a state (default 20), or fewer before a flush
 #   --no-controls
 #   --quick          no controls, and the first bad state is the last
 #   -j N             so many machines at a time (default 1)
@@ -63,13 +63,17 @@ wtpower=$BUILD/bin/wtpower
 # of the time there is one thing to do, and two machines are better than one
 # twice as wide.
 in_lab() {
-	local name=$1 limit=$2 options=()
+	local name=$1 limit=$2 size=32 options=()
 	shift 2
+	# What is staged takes space.
 	case $name in
-	*atomic-device) options=(--scsi-debug 'dev_size_mb=32 atomic_wr=1 delay=0') ;;
+	*atomic*) size=64 ;;
+	esac
+	case $name in
+	*atomic-device) options=(--scsi-debug "dev_size_mb=$size atomic_wr=1 delay=0") ;;
 	esac
 	"$ROOT/lab/run" "${kernel[@]}" --cpus 1 --mem 1G --timeout "$limit" --log "$dir/$name.kernel" --out "$dir" \
-		--append 'recorder.size_mb=32 recorder.log_mb=128' "${options[@]}" -- "$@"
+		--append "recorder.size_mb=$size recorder.log_mb=128" "${options[@]}" -- "$@"
 }
 
 if [ -n "$state" ]; then
@@ -142,10 +146,10 @@ control() {
 
 # What one recording has is not enough: others follow, with other seeds, until as
 # many have been cut as are wanted, by the method that it is about. The last is only
-# as long as it takes.
+# as long as it takes. Without a cache too few would be undecided at a time.
 # shellcheck disable=SC2016
 ATOMIC_ROUNDS='
-	wtpower=$1 out=$2 seed=$3 left=$4 cut=$5 ops=$6 stop=$7 method=$8 next="fua none flush"
+	wtpower=$1 out=$2 seed=$3 left=$4 cut=$5 ops=$6 stop=$7 method=$8 next="fua flush"
 	shift 8
 	while [ "$left" -gt 0 ]; do
 		kind=${next%% *} next="${next#* } ${next%% *}"

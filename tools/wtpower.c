@@ -2169,15 +2169,15 @@ static unsigned int nr_uncut(void)
 }
 
 /*
- * The power fails as soon as there are enough of them; or with fewer, if a flush is
- * about to decide them.
+ * The power fails as soon as there are enough of them; or with a quarter of that, if
+ * a flush is about to decide them.
  */
 static void try_atomic(uint64_t index)
 {
 	unsigned int wanted = opt.cut;
 
 	if (dev.entry[index + 1]->type == RECORDER_FLUSH_DONE)
-		wanted = (wanted + 1) / 2;
+		wanted = (wanted + 3) / 4;
 	if (nr_uncut() >= wanted)
 		try_state(index, 2);
 }
