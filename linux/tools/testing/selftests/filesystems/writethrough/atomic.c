@@ -11,7 +11,7 @@
  *
  * Mutant: 150-atomic-bio-not-marked
  * Mutant: 151-atomic-always-in-place
- * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --timeout 960
+ * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --append scsi_debug.physblk_exp=7 --timeout 960
  * blocks: 1024
  */
 #include "wt.h"
@@ -436,7 +436,7 @@ static void on(const char *dev)
 
 int main(void)
 {
-	const char *plain;
+	const char *plain, *nvme = NULL;
 
 	wt_start("atomic", 900);
 	wt_need_writethrough();
@@ -444,9 +444,17 @@ int main(void)
 	wt_trace_setup(events, ARRAY_SIZE(events));
 	plain = wt_dev;
 	on(plain);
-	if (wt_scsi_debug())
+	if (wt_scsi_debug()) {
 		on(wt_scsi_debug());
-	else
+		nvme = wt_nvme(wt_scsi_debug());
+	} else {
 		wt_note("note: no scsi_debug disk");
+	}
+	if (nvme) {
+		on(nvme);
+		wt_nvme_end();
+	} else {
+		wt_note("note: no NVMe target");
+	}
 	wt_finish();
 }

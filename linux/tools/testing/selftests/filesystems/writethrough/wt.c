@@ -1812,6 +1812,61 @@ const char *wt_scsi_debug(void)
 	return NULL;
 }
 
+#define NVMET		"/sys/kernel/config/nvmet"
+#define NVMET_NAME	"nqn.2026-11.wt"
+#define NVMET_SUBSYSTEM	NVMET "/subsystems/" NVMET_NAME
+
+/**
+ * wt_nvme - a disk behind an NVMe target of this machine
+ * @lower: where the target keeps its data; a physical block of it is what the
+ *	disk writes atomically
+ * Return: the path of the disk, NULL if there are no such targets
+ *
+ * Needs an end by wt_nvme_end().
+ */
+const char *wt_nvme(const char *lower)
+{
+	static const char path[] = "/dev/nvme0n1";
+	int fd, i;
+
+	if (access(NVMET, F_OK) || access("/dev/nvme-fabrics", F_OK))
+		return NULL;
+	wt_sys(mkdir(NVMET_SUBSYSTEM, 0755));
+	wt_check(wt_put(NVMET_SUBSYSTEM "/attr_allow_any_host", "1"), "hosts");
+	wt_sys(mkdir(NVMET_SUBSYSTEM "/namespaces/1", 0755));
+	wt_check(wt_put(NVMET_SUBSYSTEM "/namespaces/1/device_path", "%s",
+			lower), "device of the target");
+	wt_check(wt_put(NVMET_SUBSYSTEM "/namespaces/1/enable", "1"),
+		 "namespace");
+	wt_sys(mkdir(NVMET "/ports/1", 0755));
+	wt_check(wt_put(NVMET "/ports/1/addr_trtype", "loop"), "transport");
+	wt_sys(symlink(NVMET_SUBSYSTEM, NVMET "/ports/1/subsystems/"
+		       NVMET_NAME));
+
+	fd = open("/dev/nvme-fabrics", O_RDWR | O_CLOEXEC);
+	wt_check(fd >= 0, "no fabrics: %s", strerror(errno));
+	wt_check(dprintf(fd, "transport=loop,nqn=%s", NVMET_NAME) > 0,
+		 "connect: %s", strerror(errno));
+	close(fd);
+	for (i = 0; access(path, F_OK) && i < 1000; i++)
+		wt_sleep_ms(10);
+	wt_check(!access(path, F_OK), "no disk appears");
+	return path;
+}
+
+/** wt_nvme_end - take down what wt_nvme() has set up */
+void wt_nvme_end(void)
+{
+	wt_check(wt_put("/sys/class/nvme/nvme0/delete_controller", "1"),
+		 "disconnect");
+	wt_sys(unlink(NVMET "/ports/1/subsystems/" NVMET_NAME));
+	wt_sys(rmdir(NVMET "/ports/1"));
+	wt_check(wt_put(NVMET_SUBSYSTEM "/namespaces/1/enable", "0"),
+		 "namespace");
+	wt_sys(rmdir(NVMET_SUBSYSTEM "/namespaces/1"));
+	wt_sys(rmdir(NVMET_SUBSYSTEM));
+}
+
 /**
  * wt_queue_limit - a limit of the device under test
  * @name: of the file in its queue directory

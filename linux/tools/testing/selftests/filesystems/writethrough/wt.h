@@ -263,6 +263,8 @@ void wt_dm_remove(struct wt_dm *dm);
 void wt_on_dm(struct wt_dm *dm);
 const char *wt_null_blk(const char *name, unsigned int mib, const char *attrs);
 const char *wt_scsi_debug(void);
+const char *wt_nvme(const char *lower);
+void wt_nvme_end(void);
 unsigned long long wt_queue_limit(const char *name);
 void wt_atomic_limits(int fd, size_t *min, size_t *max);
 void wt_inject(const char *dev, const char *op, unsigned long long sector,
