@@ -27,7 +27,7 @@
 /* The writeback context of one write. */
 struct xfs_writethrough_ctx {
 	struct xfs_writepage_ctx	wpc;
-	bool				dsync;		/* durable when done */
+	bool				check_durable;	/* see function of that name */
 	loff_t				staged_end;	/* of an atomic write */
 };
 
@@ -62,7 +62,7 @@ xfs_writethrough_all_real(
 /*
  * Note in the mapping whether anything but the data up to @end, which is inside
  * i_size, has to be made durable before it can be read back.  Only a write that
- * is to be durable wants to know.
+ * is to be durable, or atomic, wants to know.
  *
  * The size on disk is changed under the extent lock, in a transaction that is
  * noted in ili_datasync_seq before the lock is dropped.  Without the lock, a
@@ -91,7 +91,7 @@ xfs_writethrough_check_durable(
 	bool				dirty = end > ip->i_disk_size;
 
 	xfs_assert_ilocked(ip, XFS_ILOCK_SHARED | XFS_ILOCK_EXCL);
-	if (!XFS_WRITETHROUGH_CTX(wpc)->dsync)
+	if (!XFS_WRITETHROUGH_CTX(wpc)->check_durable)
 		return;
 
 	if (iip) {
@@ -131,7 +131,7 @@ xfs_writethrough_check_mapped(
 {
 	struct xfs_inode		*ip = XFS_I(wpc->inode);
 
-	if (!XFS_WRITETHROUGH_CTX(wpc)->dsync)
+	if (!XFS_WRITETHROUGH_CTX(wpc)->check_durable)
 		return;
 	xfs_ilock(ip, XFS_ILOCK_SHARED);
 	xfs_writethrough_check_durable(wpc,
@@ -529,7 +529,7 @@ xfs_writethrough_submit(
 			.wbc	= &wbc,
 			.ops	= &xfs_writethrough_ops,
 		},
-		.dsync		= iocb_is_dsync(iocb),
+		.check_durable	= iocb_is_dsync(iocb),
 	};
 	bool			cleared_space = false;
 	unsigned int		wanted = xfs_writethrough_iolock(iocb, from);
@@ -617,7 +617,7 @@ xfs_writethrough_submit_atomic(
 			.wbc	= &wbc,
 			.ops	= &xfs_writethrough_atomic_ops,
 		},
-		.dsync		= iocb_is_dsync(iocb),
+		.check_durable	= true,
 	};
 	size_t			count = iov_iter_count(from);
 	bool			cleared_space = false;
