@@ -336,6 +336,53 @@ out_unlock:
 }
 
 /*
+ * What the device does in place is atomic in the file only if the log has all of
+ * its blocks.  Some may have been allocated, converted or remapped a moment ago, by
+ * the writeback of what was dirty for one:
+ *
+ *	block 1: converted, not in the log	block 2: written long ago
+ *
+ *	one atomic write to both
+ *	power fails, recovery does not know of the conversion
+ *	block 1 reads as zeros			block 2 has the new data
+ *
+ * So they have to be in the log first.  None of them changes then, with the iolock
+ * held exclusively and the folios locked.  A single block is not torn in this way.
+ */
+static int
+xfs_writethrough_force_mapping(
+	struct iomap_writepage_ctx	*wpc,
+	loff_t				offset,
+	unsigned int			len,
+	unsigned int			flags)
+{
+	struct xfs_inode		*ip = XFS_I(wpc->inode);
+	struct xfs_inode_log_item	*iip = ip->i_itemp;
+	xfs_csn_t			seq = 0;
+	int				error;
+
+	if (!(wpc->iomap.flags & IOMAP_F_DIRTY) ||
+	    len <= i_blocksize(wpc->inode))
+		return 0;
+	if (iip) {
+		spin_lock(&iip->ili_lock);
+		seq = iip->ili_datasync_seq;
+		spin_unlock(&iip->ili_lock);
+	}
+	if (!seq)
+		return 0;
+	if (flags & IOMAP_NOWAIT)
+		return -EAGAIN;
+
+	error = xfs_log_force_seq(ip->i_mount, seq, XFS_LOG_SYNC, NULL);
+	if (error)
+		return error;
+	wpc->iomap.flags &= ~IOMAP_F_DIRTY;
+	xfs_writethrough_check_mapped(wpc, offset, len);
+	return 0;
+}
+
+/*
  * Without a COW fork an atomic write is a single block, which the device writes
  * atomically.  It need not have been allocated, or written: until its extent is
  * converted, it reads as zeros.
@@ -445,6 +492,8 @@ xfs_writethrough_map_atomic(
 		return xfs_writethrough_map_staged(wpc, offset, len);
 
 	error = xfs_writethrough_map_device_atomic(wpc, offset, len, flags);
+	if (!error)
+		return xfs_writethrough_force_mapping(wpc, offset, len, flags);
 	if (error != -ENOPROTOOPT)
 		return error;
 	if (flags & IOMAP_NOWAIT)

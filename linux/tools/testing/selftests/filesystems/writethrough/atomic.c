@@ -11,6 +11,7 @@
  *
  * Mutant: 150-atomic-bio-not-marked
  * Mutant: 151-atomic-always-in-place
+ * Mutant: 159-atomic-log-not-forced
  * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --append scsi_debug.physblk_exp=7 --timeout 960
  * blocks: 1024
  */
@@ -250,6 +251,40 @@ static void scattered(size_t len)
 	expect_kept(fd, OFF, len, FILE_SIZE);
 }
 
+/*
+ * The first half has blocks that are converted by the writeback of what is dirty,
+ * only just before. If a crash loses that, because the log has not been written,
+ * the second half must not be new.
+ */
+static void half_in_log(size_t len)
+{
+	int fd = wt_make_file("file", FILE_SIZE, 1);
+	size_t half = len / 2;
+	char *found = wt_alloc(len), *want = wt_alloc(len);
+
+	wt_sys(fallocate(fd, FALLOC_FL_ZERO_RANGE, OFF, half));
+	wt_sys(fsync(fd));
+	wt_plain_gen(fd, OFF, half, 2);
+	unsure = true;
+	write_atomic(fd, OFF, len, 0);
+	unsure = false;
+	expect(fd, OFF, len, FILE_SIZE);
+	close(fd);
+	wt_shutdown(false);
+	wt_umount();
+	wt_mount(NULL);
+	fd = wt_open("file", O_RDWR);
+	wt_sys(pread(fd, found, len, OFF));
+	wt_pattern(want, len, OFF, gen);
+	if (memcmp(found, want, len)) {
+		wt_expect_file(fd, OFF + half, half, 1);
+		wt_check(memcmp(found, want, half), "half of it is there");
+	}
+	munmap(found, len);
+	munmap(want, len);
+	close(fd);
+}
+
 /* At the end of the file, over it, and with APPEND. */
 static void extending(size_t len)
 {
@@ -419,8 +454,10 @@ static void on(const char *dev)
 			shared(len);
 			extending(len);
 			sources(len);
-			if (len >= 4 * wt_bsize)
+			if (len >= 4 * wt_bsize) {
 				scattered(len);
+				half_in_log(len);
+			}
 			durable(len, RWF_DSYNC);
 			durable(len, RWF_SYNC);
 			dropped(len);
