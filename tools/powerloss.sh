@@ -154,7 +154,7 @@ ATOMIC_ROUNDS='
 	while [ "$left" -gt 0 ]; do
 		kind=${next%% *} next="${next#* } ${next%% *}"
 		"$wtpower" record --atomic "$@" --kind "$kind" --seed "$seed" --ops "$ops" "$out" || exit
-		"$wtpower" replay --states $((left / cut + 1)) --cut "$cut" --check-every 10 $stop "$out" >/tmp/said
+		"$wtpower" replay --states $((left * 4 / cut + 1)) --cut "$cut" --check-every 10 $stop "$out" >/tmp/said
 		status=$?
 		cat /tmp/said
 		[ "$status" = 0 ] || exit "$status"
