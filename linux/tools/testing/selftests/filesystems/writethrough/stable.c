@@ -3,12 +3,14 @@
  * The bytes of a write-through cannot change on their way to the device: a
  * store through a mapping and a plain write to a page in flight wait, and are
  * not lost. Not either if the write covers one block of several, and the page
- * stays dirty for the others.
+ * stays dirty for the others; and not in a file that has never been written
+ * through before, while the rest of the write has yet to be copied.
  *
  * Mutant: 014-not-write-protected
  * Mutant: 067-protected-only-when-cleaned
  * Mutant: 015-no-stable-bit
  * Mutant: 047-bit-not-looked-at
+ * Mutant: 109-marked-too-late
  * lab: --disk 600M
  * blocks: 1024
  */
@@ -95,6 +97,58 @@ static void one(struct wt_dm *dm, enum wt_mode mode, void (*other)(void *),
 	wt_sys(unlink(wt_path("file")));
 }
 
+/*
+ * The first write-through of a file, of several batches. A page of the second one
+ * is on its way to the device, by background writeback, and stays there: the first
+ * batch is in flight, and the call is still busy.
+ */
+static void first(struct wt_dm *dm)
+{
+	const size_t len = 64 * wt_psize, busy = 40 * wt_psize;
+	struct iovec iov = { wt_alloc(len), len };
+	struct wt_request req = { .mode = WT_SYNC, .iov = &iov, .nr_iov = 1 };
+	char *wanted = wt_alloc(len), *disk = wt_alloc(len);
+	int at = 100, i;
+	pid_t pid;
+
+	fd = wt_make_pages("file", len, 1);
+	req.fd = fd;
+	wt_pattern(iov.iov_base, len, 0, 2);
+	shared->phase = shared->stored = 0;
+	pid = wt_fork(store, &at);
+	while (shared->phase != 1)
+		wt_sleep_ms(1);
+	wt_plain_gen(fd, busy, wt_psize, 3);
+
+	wt_dm_suspend(dm);
+	wt_sys(sync_file_range(fd, busy, wt_psize, SYNC_FILE_RANGE_WRITE));
+	wt_check(wt_cache(fd, busy, wt_psize).writeback == 1,
+		 "the page of the second batch is not in flight");
+	wt_check(!wt_submit(&req), "submission");
+	for (i = 0; !wt_cache(fd, 0, wt_psize).writeback && i < 500; i++)
+		wt_sleep_ms(10);
+	wt_check(wt_cache(fd, 0, wt_psize).writeback == 1,
+		 "the first page is not in flight");
+	wt_check(!wt_done(&req, 100), "write-through did not wait for the device");
+	wt_check(!wt_cache(fd, len - wt_psize, wt_psize).writeback,
+		 "the last page has been submitted already");
+	shared->phase = 2;
+	wt_check(!wt_exited(pid, 300) && !shared->stored,
+		 "a page changed on its way to the device, by the first write-through");
+	wt_dm_resume(dm);
+	wt_check(wt_wait(&req) == (ssize_t)len, "write-through: %zd", req.res);
+	wt_join(pid);
+
+	wt_expect_disk(fd, 0, len, 2);
+	wt_sys(fsync(fd));
+	memcpy(wanted, iov.iov_base, len);
+	wanted[at] = 0x22;
+	wt_raw_read(fd, disk, 0, len);
+	wt_check(!memcmp(wanted, disk, len), "the later change was lost");
+	close(fd);
+	wt_sys(unlink(wt_path("file")));
+}
+
 int main(void)
 {
 	struct wt_dm dm;
@@ -105,6 +159,7 @@ int main(void)
 	shared = wt_shared(sizeof(*shared));
 	wt_on_dm(&dm);
 	wt_setup(NULL, NULL);
+	first(&dm);
 	wt_for_each_mode(mode) {
 		one(&dm, mode, store, wt_psize);
 		one(&dm, mode, plain, wt_psize);
