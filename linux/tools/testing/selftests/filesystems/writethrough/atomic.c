@@ -12,7 +12,8 @@
  * Mutant: 150-atomic-bio-not-marked
  * Mutant: 151-atomic-always-in-place
  * Mutant: 159-atomic-log-not-forced
- * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --append scsi_debug.physblk_exp=7 --timeout 960
+ * lab: --disk 600M --scsi-debug dev_size_mb=320 --timeout 960
+ * lab: --append scsi_debug.atomic_wr=1 --append scsi_debug.physblk_exp=7
  * blocks: 1024
  */
 #include "wt.h"
