@@ -6,6 +6,7 @@
  * along in the block that it begins in.
  *
  * Mutant: 070-old-page-left
+ * Mutant: 110-extended-under-lock
  * lab: --disk 600M
  * blocks: 1024
  */
