@@ -21,6 +21,7 @@ static void writethrough_free_folios(void *data)
 	struct writethrough_test *t = data;
 	unsigned int i;
 
+	xa_destroy(&t->inode->i_data.i_pages);
 	for (i = 0; i < ARRAY_SIZE(t->folios); i++) {
 		struct folio *folio = t->folios[i];
 
@@ -143,6 +144,7 @@ static struct {
 	unsigned int		len;
 	unsigned int		flags;
 	u64			offset, length;	/* of the answer */
+	u16			iomap_flags;
 	int			error;
 } writethrough_asked;
 
@@ -155,6 +157,7 @@ static int writethrough_fake_map(struct iomap_writepage_ctx *wpc, loff_t pos,
 	wpc->iomap.type = IOMAP_MAPPED;
 	wpc->iomap.offset = writethrough_asked.offset;
 	wpc->iomap.length = writethrough_asked.length;
+	wpc->iomap.flags = writethrough_asked.iomap_flags;
 	return writethrough_asked.error;
 }
 
@@ -443,6 +446,249 @@ static void writethrough_dirty_blocks(struct kunit *test)
 	/* the first one */
 	iomap_set_range_dirty(folio, 0, 1);
 	KUNIT_EXPECT_TRUE(test, iomap_writethrough_folio_dirty(t->inode, folio));
+}
+
+/* The folios, where whoever looks one up finds it. */
+static void writethrough_cache_folios(struct kunit *test)
+{
+	struct writethrough_test *t = test->priv;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(t->folios); i++) {
+		void *old = xa_store_irq(&t->inode->i_data.i_pages, i,
+					 t->folios[i], GFP_KERNEL);
+
+		KUNIT_ASSERT_NULL(test, old);
+	}
+}
+
+/* Nobody holds the folio or its lock; its state has a reference of its own. */
+static bool writethrough_left_alone(struct folio *folio)
+{
+	return !folio_test_locked(folio) &&
+		folio_ref_count(folio) == 1 + !!folio->private;
+}
+
+/* Of all blocks only one of a folio is dirty. */
+static void writethrough_dirty_only(struct kunit *test, unsigned int nr,
+				    unsigned int block)
+{
+	struct writethrough_test *t = test->priv;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(t->folios); i++) {
+		struct folio *folio = t->folios[i];
+		struct iomap_folio_state *ifs = ifs_alloc(t->inode, folio, 0);
+
+		KUNIT_ASSERT_NOT_NULL(test, ifs);
+		folio_clear_dirty(folio);
+		bitmap_clear(ifs->state, BLOCKS_PER_PAGE, BLOCKS_PER_PAGE);
+	}
+	folio_set_dirty(t->folios[nr]);
+	iomap_set_range_dirty(t->folios[nr], block * BLOCK, BLOCK);
+}
+
+static void writethrough_range_dirty(struct kunit *test)
+{
+	struct writethrough_test *t = test->priv;
+	struct inode *inode = t->inode;
+	struct folio *folio = t->folios[0];
+
+	/* without per-block state the folio is one block */
+	KUNIT_EXPECT_FALSE(test, iomap_writethrough_range_dirty(inode, folio, 0,
+								PAGE_SIZE));
+	folio_set_dirty(folio);
+	KUNIT_EXPECT_TRUE(test, iomap_writethrough_range_dirty(inode, folio,
+							       BLOCK, 1));
+
+	writethrough_dirty_only(test, 0, 1);
+	KUNIT_EXPECT_TRUE(test, iomap_writethrough_range_dirty(inode, folio, 0,
+							       PAGE_SIZE));
+	KUNIT_EXPECT_FALSE(test, iomap_writethrough_range_dirty(inode, folio, 0,
+								BLOCK));
+	KUNIT_EXPECT_TRUE(test, iomap_writethrough_range_dirty(inode, folio, 0,
+							       BLOCK + 1));
+	KUNIT_EXPECT_TRUE(test, iomap_writethrough_range_dirty(inode, folio,
+							       2 * BLOCK - 1,
+							       1));
+	KUNIT_EXPECT_FALSE(test, iomap_writethrough_range_dirty(inode, folio,
+								2 * BLOCK,
+								2 * BLOCK));
+	folio_clear_dirty(folio);
+	KUNIT_EXPECT_FALSE(test, iomap_writethrough_range_dirty(inode, folio, 0,
+								PAGE_SIZE));
+}
+
+/* What an atomic write has to write back first: in its range, and only there. */
+static void writethrough_atomic_dirty(struct kunit *test)
+{
+	struct writethrough_test *t = test->priv;
+	struct iomap_writethrough_atomic atomic = {
+		.folios		= t->folios,
+		.nr_folios	= ARRAY_SIZE(t->folios),
+	};
+	struct iomap_iter iter = {
+		.inode	= t->inode,
+		.pos	= BLOCK,
+		.len	= 2 * PAGE_SIZE,
+	};
+	unsigned int nr, block;
+
+	for (nr = 0; nr < ARRAY_SIZE(t->folios); nr++) {
+		for (block = 0; block < BLOCKS_PER_PAGE; block++) {
+			loff_t pos = nr * PAGE_SIZE + block * BLOCK;
+			bool inside = pos >= iter.pos &&
+				pos < iter.pos + iter.len;
+
+			writethrough_dirty_only(test, nr, block);
+			KUNIT_EXPECT_EQ_MSG(test, inside,
+					    iomap_writethrough_atomic_dirty(&atomic,
+									    &iter),
+					    "block %u of folio %u", block, nr);
+		}
+	}
+	folio_clear_dirty(t->folios[2]);
+}
+
+/*
+ * Is a folio dirty, and some of the range in it is not?  Then writing it back
+ * makes it possible to drop that.
+ */
+static void writethrough_part_dirty(struct kunit *test)
+{
+	struct writethrough_test *t = test->priv;
+	struct address_space *mapping = t->inode->i_mapping;
+	struct folio *folio = t->folios[1];
+	struct iomap_folio_state *ifs;
+	const loff_t at = PAGE_SIZE;
+
+	/* not cached, then clean, then one block, which is dirty as a whole */
+	KUNIT_EXPECT_FALSE(test, iomap_writethrough_part_dirty(mapping, 10,
+							       4 * PAGE_SIZE));
+	writethrough_cache_folios(test);
+	KUNIT_EXPECT_FALSE(test, iomap_writethrough_part_dirty(mapping, 10,
+							       4 * PAGE_SIZE));
+	folio_set_dirty(folio);
+	KUNIT_EXPECT_FALSE(test, iomap_writethrough_part_dirty(mapping, 0,
+							       3 * PAGE_SIZE));
+
+	/* all of its blocks are */
+	ifs = ifs_alloc(t->inode, folio, 0);
+	KUNIT_ASSERT_NOT_NULL(test, ifs);
+	KUNIT_EXPECT_FALSE(test, iomap_writethrough_part_dirty(mapping, 0,
+							       3 * PAGE_SIZE));
+	/* all but the first, which may be in the range, or be all of it */
+	bitmap_clear(ifs->state, BLOCKS_PER_PAGE, 1);
+	KUNIT_EXPECT_TRUE(test, iomap_writethrough_part_dirty(mapping, 0,
+							      3 * PAGE_SIZE));
+	KUNIT_EXPECT_TRUE(test, iomap_writethrough_part_dirty(mapping, at,
+							      at + BLOCK));
+	KUNIT_EXPECT_FALSE(test, iomap_writethrough_part_dirty(mapping,
+							       at + BLOCK,
+							       3 * PAGE_SIZE));
+	KUNIT_EXPECT_FALSE(test, iomap_writethrough_part_dirty(mapping, 0, at));
+	/* all but the last */
+	bitmap_set(ifs->state, BLOCKS_PER_PAGE, BLOCKS_PER_PAGE - 1);
+	bitmap_clear(ifs->state, 2 * BLOCKS_PER_PAGE - 1, 1);
+	KUNIT_EXPECT_TRUE(test, iomap_writethrough_part_dirty(mapping, at,
+							      2 * at));
+	KUNIT_EXPECT_FALSE(test, iomap_writethrough_part_dirty(mapping, at,
+							       2 * at - BLOCK));
+	KUNIT_EXPECT_TRUE(test, iomap_writethrough_part_dirty(mapping, at,
+							      2 * at - BLOCK + 1));
+	/* it is about a folio that is dirty */
+	folio_clear_dirty(folio);
+	KUNIT_EXPECT_FALSE(test, iomap_writethrough_part_dirty(mapping, at,
+							       2 * at));
+	KUNIT_EXPECT_TRUE(test, writethrough_left_alone(t->folios[0]));
+	KUNIT_EXPECT_TRUE(test, writethrough_left_alone(folio));
+}
+
+/* One bio has to do, if the device is to see to it that it does not tear. */
+static void writethrough_atomic_map(struct kunit *test)
+{
+	struct writethrough_test *t = test->priv;
+	struct iomap_writethrough_atomic atomic = { };
+	struct iomap_iter iter = {
+		.inode	= t->inode,
+		.pos	= 4 * PAGE_SIZE,
+		.len	= 4 * PAGE_SIZE,
+		.flags	= IOMAP_WRITE | IOMAP_ATOMIC,
+	};
+	struct iomap_writepage_ctx wpc = {
+		.inode	= t->inode,
+		.ops	= &writethrough_fake_ops,
+	};
+
+	writethrough_asked.offset = iter.pos;
+	writethrough_asked.length = iter.len;
+	writethrough_asked.iomap_flags = IOMAP_F_ATOMIC_BIO;
+	writethrough_asked.error = 0;
+	atomic.nr_folios = BIO_MAX_VECS;
+	KUNIT_EXPECT_EQ(test, 0,
+			iomap_writethrough_atomic_map(&atomic, &iter, &wpc));
+	KUNIT_EXPECT_EQ(test, iter.pos, writethrough_asked.pos);
+	KUNIT_EXPECT_EQ(test, iter.len, writethrough_asked.len);
+	KUNIT_EXPECT_EQ(test, iter.flags, writethrough_asked.flags);
+	atomic.nr_folios = BIO_MAX_VECS + 1;
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			iomap_writethrough_atomic_map(&atomic, &iter, &wpc));
+
+	/* what is remapped may take as many as it likes, of any length */
+	writethrough_asked.iomap_flags = IOMAP_F_SHARED;
+	writethrough_asked.length = PAGE_SIZE;
+	KUNIT_EXPECT_EQ(test, 0,
+			iomap_writethrough_atomic_map(&atomic, &iter, &wpc));
+
+	writethrough_asked.error = -ENOSPC;
+	KUNIT_EXPECT_EQ(test, -ENOSPC,
+			iomap_writethrough_atomic_map(&atomic, &iter, &wpc));
+	writethrough_asked.iomap_flags = 0;
+}
+
+/* All folios are locked and at rest, or it is left at that. */
+static void writethrough_atomic_nowait(struct kunit *test)
+{
+	struct writethrough_test *t = test->priv;
+	struct folio *locked[ARRAY_SIZE(t->folios)];
+	struct iomap_writethrough_atomic atomic = { .folios = locked };
+	struct iomap_iter iter = {
+		.inode	= t->inode,
+		.pos	= BLOCK,
+		.len	= 2 * PAGE_SIZE,
+		.flags	= IOMAP_WRITE | IOMAP_ATOMIC | IOMAP_NOWAIT,
+	};
+	unsigned int i;
+
+	writethrough_cache_folios(test);
+	KUNIT_EXPECT_EQ(test, 0, iomap_writethrough_atomic_lock(&atomic, &iter));
+	KUNIT_ASSERT_EQ(test, 3, atomic.nr_folios);
+	for (i = 0; i < atomic.nr_folios; i++) {
+		KUNIT_EXPECT_PTR_EQ(test, locked[i], t->folios[i]);
+		KUNIT_EXPECT_TRUE(test, folio_test_locked(locked[i]));
+		KUNIT_EXPECT_NOT_NULL(test, locked[i]->private);
+	}
+	iomap_writethrough_atomic_unlock(&atomic);
+
+	/* the second is on its way to the device */
+	folio_test_set_writeback(t->folios[1]);
+	KUNIT_EXPECT_EQ(test, -EAGAIN,
+			iomap_writethrough_atomic_lock(&atomic, &iter));
+	KUNIT_EXPECT_EQ(test, 2, atomic.nr_folios);
+	iomap_writethrough_atomic_unlock(&atomic);
+	folio_test_clear_writeback(t->folios[1]);
+
+	/* somebody has locked the third */
+	folio_lock(t->folios[2]);
+	KUNIT_EXPECT_EQ(test, -EAGAIN,
+			iomap_writethrough_atomic_lock(&atomic, &iter));
+	KUNIT_EXPECT_EQ(test, 2, atomic.nr_folios);
+	iomap_writethrough_atomic_unlock(&atomic);
+	folio_unlock(t->folios[2]);
+
+	KUNIT_EXPECT_EQ(test, 0, atomic.nr_folios);
+	for (i = 0; i < ARRAY_SIZE(t->folios); i++)
+		KUNIT_EXPECT_TRUE(test, writethrough_left_alone(t->folios[i]));
 }
 
 /*
@@ -783,6 +1029,19 @@ static void writethrough_first_error(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EIO, wt.error);
 }
 
+/* What a device or a completion says is not about this call. */
+static void writethrough_io_errors(struct kunit *test)
+{
+	struct iomap_writethrough wt = { };
+
+	KUNIT_EXPECT_EQ(test, -EIO, iomap_writethrough_io_error(-EIO));
+	KUNIT_EXPECT_EQ(test, -ENOSPC, iomap_writethrough_io_error(-ENOSPC));
+	KUNIT_EXPECT_EQ(test, -EIO, iomap_writethrough_io_error(-EAGAIN));
+	KUNIT_EXPECT_EQ(test, -EIO, iomap_writethrough_io_error(-EOPNOTSUPP));
+	iomap_writethrough_set_error(&wt, -EAGAIN);
+	KUNIT_EXPECT_EQ(test, -EIO, wt.error);
+}
+
 struct writethrough_fua_case {
 	const char		*name;
 	u16			iomap_flags;
@@ -877,6 +1136,41 @@ static void writethrough_flags(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, c->ki_flags, iocb.ki_flags);
 }
 
+/* Both flags do not do: the file system has to offer them together. */
+static void writethrough_atomic_valid(struct kunit *test)
+{
+	struct file_operations fop = {
+		.fop_flags = FOP_WRITETHROUGH | FOP_WRITETHROUGH_ATOMIC,
+	};
+	struct kiocb iocb = { .ki_pos = 2 * PAGE_SIZE };
+	struct iov_iter from;
+	struct file *file;
+
+	file = kunit_kzalloc(test, sizeof(*file), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, file);
+	file->f_op = &fop;
+	iocb.ki_filp = file;
+	iov_iter_ubuf(&from, ITER_SOURCE, NULL, PAGE_SIZE);
+
+	iocb.ki_flags = IOCB_WRITETHROUGH;
+	KUNIT_EXPECT_EQ(test, 0, generic_atomic_write_valid(&iocb, &from));
+	iocb.ki_flags = 0;
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
+			generic_atomic_write_valid(&iocb, &from));
+	iocb.ki_flags = IOCB_DIRECT;
+	KUNIT_EXPECT_EQ(test, 0, generic_atomic_write_valid(&iocb, &from));
+
+	fop.fop_flags = FOP_WRITETHROUGH;
+	KUNIT_EXPECT_EQ(test, 0, generic_atomic_write_valid(&iocb, &from));
+	iocb.ki_flags = IOCB_WRITETHROUGH;
+	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
+			generic_atomic_write_valid(&iocb, &from));
+	/* what is wrong for everybody comes first */
+	iocb.ki_pos = PAGE_SIZE / 2;
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			generic_atomic_write_valid(&iocb, &from));
+}
+
 static struct kunit_case writethrough_test_cases[] = {
 	KUNIT_CASE(writethrough_chunk_small),
 	KUNIT_CASE(writethrough_chunk_large),
@@ -890,13 +1184,20 @@ static struct kunit_case writethrough_test_cases[] = {
 	KUNIT_CASE(writethrough_copy_one_block),
 	KUNIT_CASE(writethrough_copy_batch),
 	KUNIT_CASE(writethrough_dirty_blocks),
+	KUNIT_CASE(writethrough_range_dirty),
+	KUNIT_CASE(writethrough_part_dirty),
+	KUNIT_CASE(writethrough_atomic_dirty),
+	KUNIT_CASE(writethrough_atomic_map),
+	KUNIT_CASE(writethrough_atomic_nowait),
 	KUNIT_CASE(writethrough_join_orders),
 	KUNIT_CASE(writethrough_join_limits),
 	KUNIT_CASE(writethrough_trim_batch),
 	KUNIT_CASE(writethrough_size),
 	KUNIT_CASE(writethrough_first_error),
+	KUNIT_CASE(writethrough_io_errors),
 	KUNIT_CASE_PARAM(writethrough_fua, writethrough_fua_gen_params),
 	KUNIT_CASE_PARAM(writethrough_flags, writethrough_flags_gen_params),
+	KUNIT_CASE(writethrough_atomic_valid),
 	{},
 };
 

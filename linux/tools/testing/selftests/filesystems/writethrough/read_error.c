@@ -2,7 +2,8 @@
 /*
  * A block of which only a part is written has to be read first, and cannot be:
  * the error comes before the copy, and nothing has changed. If whole blocks
- * come before it, they count.
+ * come before it, they count. The same if it is the list of extents, which has to
+ * be read the first time that it is needed.
  *
  * Mutant: 043-read-error-ignored
  * lab: --disk 600M
@@ -44,11 +45,45 @@ static void one(enum wt_mode mode, off_t bad, off_t off, size_t len,
 	munmap(buf, len);
 }
 
+/* Of so many extents that they are in blocks of their own. */
+static void extents(enum wt_mode mode)
+{
+	int fd = wt_open("many", O_RDWR | O_TRUNC), i;
+	char *buf = wt_alloc(wt_psize);
+	ssize_t ret;
+
+	wt_plain_gen(fd, 0, 2 * FILE_SIZE, 1);
+	wt_sys(fsync(fd));
+	for (i = 1; i < 2 * FILE_SIZE / wt_psize; i += 2)
+		wt_sys(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				 i * wt_psize, wt_psize));
+	wt_sys(fsync(fd));
+	close(fd);
+	wt_umount();
+	wt_mount(NULL);
+
+	fd = wt_open("many", O_RDWR);
+	wt_pattern(buf, wt_psize, 0, 2);
+	wt_inject(wt_dev, "READ", 0, 0, "IOERR");
+	ret = wt_write(mode, fd, buf, wt_psize, 0, 0);
+	wt_check(ret == -EIO, "in place, but where? %zd", ret);
+	ret = wt_write(mode, fd, buf, wt_psize, wt_psize, 0);
+	wt_check(ret == -EIO, "a hole, but who knows? %zd", ret);
+	wt_inject_clear(wt_dev);
+	wt_check(!wt_cache(fd, 0, 2 * FILE_SIZE).dirty, "dirty pages");
+	wt_expect_both(fd, 0, wt_psize, 1);
+	wt_expect_both(fd, wt_psize, wt_psize, 0);
+	wt_write_gen(mode, fd, 0, 2 * wt_psize, 3);
+	wt_expect_both(fd, 0, 2 * wt_psize, 3);
+	close(fd);
+	munmap(buf, wt_psize);
+}
+
 int main(void)
 {
 	enum wt_mode mode;
 
-	wt_start("read_error", 30);
+	wt_start("read_error", 100);
 	wt_need_writethrough();
 	wt_setup(NULL, NULL);
 	wt_for_each_mode(mode) {
@@ -60,6 +95,7 @@ int main(void)
 		one(mode, p, p, wt_bsize, wt_bsize);
 		one(mode, p + 4 * wt_psize, p, 4 * wt_psize + 100,
 		    4 * wt_psize);
+		extents(mode);
 	}
 	wt_finish();
 }

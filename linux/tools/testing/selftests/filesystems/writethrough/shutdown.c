@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * After a shutdown of the file system: EIO, and nothing hangs. What was in
- * flight comes to an end, and the file system can be unmounted.
+ * flight comes to an end, and the file system can be unmounted. A write that has
+ * begun, and waits for that, is not sent to the device any more.
  *
  * Mutant: 001-no-wait
+ * Mutant: 138-shutdown-not-looked-at
  * lab: --disk 600M
  */
 #include "wt.h"
@@ -47,15 +49,53 @@ static void one(struct wt_dm *dm, enum wt_mode mode, off_t size)
 	wt_cycle();
 }
 
+/* Behind one that is in flight, until that has ended, and all with it. */
+static void waiting(struct wt_dm *dm, int flags)
+{
+	struct iovec iov[2] = { { wt_alloc(8192), 8192 }, { wt_alloc(8192), 8192 } };
+	int fd = wt_make_file("file", 64 * KIB, 1), i;
+	struct wt_request req[2];
+
+	for (i = 0; i < 2; i++) {
+		req[i] = (struct wt_request) {
+			.mode = WT_SYNC, .fd = fd, .iov = &iov[i], .nr_iov = 1,
+			.off = 16 * KIB, .flags = i ? flags : 0,
+		};
+		wt_pattern(iov[i].iov_base, 8192, 16 * KIB, 2 + i);
+	}
+	wt_dm_suspend(dm);
+	wt_check(!wt_submit(&req[0]), "submission");
+	for (i = 0; !wt_cache(fd, 16 * KIB, 8192).writeback && i < 500; i++)
+		wt_sleep_ms(10);
+	wt_check(!wt_submit(&req[1]), "submission");
+	wt_check(!wt_done(&req[1], 200), "does not wait for the first: %zd",
+		 req[1].res);
+	wt_shutdown(false);
+	wt_dm_resume(dm);
+	wt_check(wt_wait(&req[0]) == 8192, "in flight at a shutdown: %zd",
+		 req[0].res);
+	wt_check(wt_wait(&req[1]) == -EIO, "waiting at a shutdown: %zd",
+		 req[1].res);
+	close(fd);
+	wt_umount();
+	wt_mount(NULL);
+	fd = wt_open("file", O_RDWR);
+	wt_expect_both(fd, 16 * KIB, 8192, 2);
+	close(fd);
+	wt_cycle();
+}
+
 int main(void)
 {
 	struct wt_dm dm;
 	enum wt_mode mode;
 
-	wt_start("shutdown", 60);
+	wt_start("shutdown", 90);
 	wt_need_writethrough();
 	wt_on_dm(&dm);
 	wt_setup(NULL, NULL);
+	waiting(&dm, 0);
+	waiting(&dm, RWF_ATOMIC);
 	wt_for_each_mode(mode) {
 		one(&dm, mode, 16 * KIB);
 		one(&dm, mode, 64 * KIB);
