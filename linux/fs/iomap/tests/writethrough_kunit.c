@@ -1139,8 +1139,11 @@ static void writethrough_flags(struct kunit *test)
 /* Both flags do not do: the file system has to offer them together. */
 static void writethrough_atomic_valid(struct kunit *test)
 {
-	struct file_operations fop = {
+	const struct file_operations fop = {
 		.fop_flags = FOP_WRITETHROUGH | FOP_WRITETHROUGH_ATOMIC,
+	};
+	const struct file_operations not_atomic = {
+		.fop_flags = FOP_WRITETHROUGH,
 	};
 	struct kiocb iocb = { .ki_pos = 2 * PAGE_SIZE };
 	struct iov_iter from;
@@ -1160,7 +1163,7 @@ static void writethrough_atomic_valid(struct kunit *test)
 	iocb.ki_flags = IOCB_DIRECT;
 	KUNIT_EXPECT_EQ(test, 0, generic_atomic_write_valid(&iocb, &from));
 
-	fop.fop_flags = FOP_WRITETHROUGH;
+	file->f_op = &not_atomic;
 	KUNIT_EXPECT_EQ(test, 0, generic_atomic_write_valid(&iocb, &from));
 	iocb.ki_flags = IOCB_WRITETHROUGH;
 	KUNIT_EXPECT_EQ(test, -EOPNOTSUPP,
