@@ -252,6 +252,25 @@ static void scattered(size_t len)
 	expect_kept(fd, OFF, len, FILE_SIZE);
 }
 
+/* A file in one unwritten extent, where a write of @len at OFF can go in place. */
+static int aligned_file(size_t len)
+{
+	int fd = wt_open("file", O_RDWR | O_TRUNC);
+	off_t at;
+
+	wt_sys(fallocate(fd, 0, 0, FILE_SIZE + len));
+	at = wt_physical(fd, OFF, NULL);
+	if (at % len)
+		wt_sys(fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, 0,
+				 len - at % len));
+	wt_sys(ftruncate(fd, FILE_SIZE));
+	at = wt_physical(fd, OFF, NULL);
+	wt_check(!(at % len), "OFF is at %lld", (long long)at);
+	wt_check(wt_physical(fd, FILE_SIZE - wt_bsize, NULL) ==
+		 at + FILE_SIZE - wt_bsize - OFF, "more than one extent");
+	return fd;
+}
+
 /*
  * The first half has blocks that are converted by the writeback of what is dirty,
  * only just before. If a crash loses that, because the log has not been written,
@@ -259,16 +278,20 @@ static void scattered(size_t len)
  */
 static void half_in_log(size_t len)
 {
-	int fd = wt_make_file("file", FILE_SIZE, 1);
+	int fd = aligned_file(len);
 	size_t half = len / 2;
+	unsigned int before = by_device;
 	char *found = wt_alloc(len), *want = wt_alloc(len);
 
-	wt_sys(fallocate(fd, FALLOC_FL_ZERO_RANGE, OFF, half));
+	wt_plain_gen(fd, 0, OFF, 1);
+	wt_plain_gen(fd, OFF + half, FILE_SIZE - OFF - half, 1);
 	wt_sys(fsync(fd));
 	wt_plain_gen(fd, OFF, half, 2);
 	unsure = true;
 	write_atomic(fd, OFF, len, 0);
 	unsure = false;
+	if (len <= unit_max && mode != WT_URING)
+		wt_check(by_device == before + 1, "it did not go in place");
 	expect(fd, OFF, len, FILE_SIZE);
 	close(fd);
 	wt_shutdown(false);
