@@ -12,12 +12,14 @@
 # Then atomic writes, as many as asked for, each cut at a sector by chance: half of
 # them above a disk that can write atomically, half on one that cannot, where the
 # file system writes them elsewhere. Their control is the same without RWF_ATOMIC.
+# And as many as each half once more above an NVMe disk.
 #
 #   --states N       so many states in all (default 160)
 #   --ops N          so many operations a recording (default 400)
 #   --seed N         default: by chance
 #   --kinds "K ..."  of fua flush none realtime
 #   --atomic N       so many atomic writes cut (default 10000)
+#   --methods "M .." of device copy nvme
 #   --cut N          so many of them in a state (default 20), or fewer before a flush
 #   --no-controls
 #   --quick          no controls, and the first bad state is the last
@@ -35,7 +37,7 @@ build_dir
 exec </dev/null
 
 states=160 ops=400 seed='' kinds='fua flush none realtime' controls=yes quick='' jobs=1 kernel=() dir=$BUILD/logs/powerloss state=''
-atomic=10000 cut=20
+atomic=10000 cut=20 methods='device copy nvme'
 while [ $# -gt 0 ]; do
 	case $1 in
 	--states) states=$2; shift ;;
@@ -44,6 +46,7 @@ while [ $# -gt 0 ]; do
 	--kinds) kinds=$2; shift ;;
 	--atomic) atomic=$2; shift ;;
 	--cut) cut=$2; shift ;;
+	--methods) methods=$2; shift ;;
 	--no-controls) controls='' ;;
 	--quick) controls='' quick=--stop ;;
 	-j) jobs=$2; shift ;;
@@ -71,6 +74,8 @@ in_lab() {
 	esac
 	case $name in
 	*atomic-device) options=(--scsi-debug "dev_size_mb=$size atomic_wr=1 delay=0") ;;
+	# The target's unit is its physical block.
+	*atomic-nvme) options=(--scsi-debug "dev_size_mb=$size atomic_wr=1 physblk_exp=7 delay=0") ;;
 	esac
 	"$ROOT/lab/run" "${kernel[@]}" --cpus 1 --mem 1G --timeout "$limit" --log "$dir/$name.kernel" --out "$dir" \
 		--append "recorder.size_mb=$size recorder.log_mb=128" "${options[@]}" -- "$@"
@@ -149,8 +154,12 @@ control() {
 # as long as it takes. Without a cache too few would be undecided at a time.
 # shellcheck disable=SC2016
 ATOMIC_ROUNDS='
-	wtpower=$1 out=$2 seed=$3 left=$4 cut=$5 ops=$6 stop=$7 method=$8 next="fua flush"
-	shift 8
+	wtpower=$1 out=$2 seed=$3 left=$4 cut=$5 ops=$6 stop=$7 method=$8 nvme=$9 next="fua flush"
+	shift 9
+	if [ -n "$nvme" ]; then
+		above=$("$nvme" /dev/sda) || exit
+		set -- --above "$above"
+	fi
 	while [ "$left" -gt 0 ]; do
 		kind=${next%% *} next="${next#* } ${next%% *}"
 		"$wtpower" record --atomic "$@" --kind "$kind" --seed "$seed" --ops "$ops" "$out" || exit
@@ -163,6 +172,9 @@ ATOMIC_ROUNDS='
 		left=$((left - had)) seed=$((seed + 1))
 	done'
 
+# nvme_script METHOD: what sets up the disk
+nvme_script() { [ "$1" != nvme ] || echo "$ROOT/tools/nvme-loop.sh"; }
+
 # method_options METHOD: of the recording
 method_options() {
 	case $1 in
@@ -171,12 +183,12 @@ method_options() {
 	esac
 }
 
-# run_atomic METHOD: half of the atomic writes, device or copy
+# run_atomic METHOD: half of the atomic writes, device, copy or nvme
 run_atomic() {
 	local name=atomic-$1 status=0
 	# shellcheck disable=SC2046
 	in_lab "$name" $((300 + half)) sh -c "$ATOMIC_ROUNDS" sh "$wtpower" "/run/out/$name.rec" "$seed" "$half" \
-		"$cut" "$atomic_ops" "$quick" "$([ "$1" = copy ] || echo 'the ')$1" $(method_options "$1") >"$dir/$name.out" 2>"$dir/$name.err" || status=$?
+		"$cut" "$atomic_ops" "$quick" "$([ "$1" = copy ] && echo copy || echo 'the device')" "$(nvme_script "$1")" $(method_options "$1") >"$dir/$name.out" 2>"$dir/$name.err" || status=$?
 	echo "== $name ($(elapsed))"
 	cat "$dir/$name.out"
 	judge "$name" "$status"
@@ -187,11 +199,15 @@ control_atomic() {
 	local name=control-atomic-$1 status=0 states=$((atomic / cut / 8 + 1))
 	# shellcheck disable=SC2016,SC2046
 	in_lab "$name" 900 sh -c '
-		wtpower=$1 seed=$2 ops=$3 states=$4 cut=$5
-		shift 5
+		wtpower=$1 seed=$2 ops=$3 states=$4 cut=$5 nvme=$6
+		shift 6
+		if [ -n "$nvme" ]; then
+			above=$("$nvme" /dev/sda) || exit
+			set -- --above "$above"
+		fi
 		"$wtpower" record --atomic --plain "$@" --seed "$seed" --ops "$ops" /tmp/plain.rec &&
 		"$wtpower" replay --states "$states" --cut "$cut" --check-every 10 --expect-torn 10 /tmp/plain.rec' \
-		sh "$wtpower" "$seed" "$atomic_ops" "$states" "$cut" $(method_options "$1") >"$dir/$name.out" 2>&1 || status=$?
+		sh "$wtpower" "$seed" "$atomic_ops" "$states" "$cut" "$(nvme_script "$1")" $(method_options "$1") >"$dir/$name.out" 2>&1 || status=$?
 	echo "== control: without RWF_ATOMIC ($1) ($(elapsed))"
 	if [ "$status" = 0 ]; then
 		echo "caught: $(sed -n 's/^atomic: .* \([0-9]* ranges torn\)$/\1/p' "$dir/$name.out")"
@@ -245,10 +261,7 @@ for kind; do
 	start "$kind" run "$kind"
 	[ -z "$quick" ] || finish
 done
-methods=''
-if [ "$atomic" -gt 0 ]; then
-	methods='device copy'
-fi
+[ "$atomic" -gt 0 ] || methods=''
 for method in $methods; do
 	[ -z "$quick" ] || [ "$failed" = 0 ] || continue
 	[ ! -e "$dir/skipped" ] || continue
