@@ -9,6 +9,7 @@
  * one, the words of the command. The file "status" there is the answer.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -460,11 +461,80 @@ static int milliseconds_left(void)
 	return now.tv_sec >= job.limit ? 0 : (job.limit - now.tv_sec) * 1000;
 }
 
-/* Who is blocked, and where, is what a person wants to know of a hang. */
+/* Each line of a file, if there is one, as a note. */
+static void note_file(const char *head, const char *path)
+{
+	char line[256];
+	FILE *file = fopen(path, "re");
+
+	if (!file)
+		return;
+	while (fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = '\0';
+		note("%s%s", head, line);
+	}
+	fclose(file);
+}
+
+/* Where the threads of a process are, be they asleep or running. */
+static void show_threads(const char *process)
+{
+	char path[600];
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%s/task", process);
+	dir = opendir(path);
+	if (!dir)
+		return;
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/task/%s/stat", process, entry->d_name);
+		note_file("task ", path);
+		snprintf(path, sizeof(path), "/proc/%s/task/%s/stack", process, entry->d_name);
+		note_file("  ", path);
+	}
+	closedir(dir);
+}
+
+/* The kernel's own threads are children of the second process. */
+static bool is_kernel_thread(const char *process)
+{
+	char path[300], line[256] = "", *end;
+	FILE *file;
+	int parent = 0;
+
+	snprintf(path, sizeof(path), "/proc/%s/stat", process);
+	file = fopen(path, "re");
+	if (!file)
+		return true;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = '\0';
+	fclose(file);
+	end = strrchr(line, ')');
+	return !end || sscanf(end, ") %*c %d", &parent) != 1 || parent == 2 || !parent;
+}
+
+/* What the processes of the command do. */
+static void show_processes(void)
+{
+	struct dirent *entry;
+	DIR *dir = opendir("/proc");
+
+	while (dir && (entry = readdir(dir)))
+		if (atoi(entry->d_name) > 2 && !is_kernel_thread(entry->d_name))
+			show_threads(entry->d_name);
+	if (dir)
+		closedir(dir);
+}
+
+/* Who is where, blocked or not, is what a person wants to know of a hang. */
 static void out_of_time(void)
 {
 	note("out of time");
 	write_text("/proc/sysrq-trigger", "w");
+	show_processes();
 }
 
 /*
