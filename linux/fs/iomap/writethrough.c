@@ -98,8 +98,9 @@ static bool iomap_writethrough_part_dirty(struct address_space *mapping,
  * and stays.  If that is part of a folio only, it is written, so that the rest can
  * go; if it comes again and again, it is for reclaim to drop what is left.
  *
- * Called in a task that holds no lock of the inode.  It waits for folios, which
- * nobody who ends writeback or unlocks a folio ever waits for in turn.
+ * Called in a task that holds no lock of the inode.  It waits for folios, whose
+ * holder may be waiting for about anything, so that it must be in nobody's way, see
+ * iomap_writethrough_queue().
  */
 static void iomap_writethrough_drop(struct iomap_writethrough *wt)
 {
@@ -176,17 +177,30 @@ static void iomap_writethrough_complete_work(struct work_struct *work)
 /* Is there something left to do that takes a task which may block? */
 static bool iomap_writethrough_needs_task(struct iomap_writethrough *wt)
 {
-	if (wt->flags & IOMAP_WRITETHROUGH_SYNC)
-		return true;
-	return wt->error && (wt->flags & IOMAP_WRITETHROUGH_ATOMIC);
+	if (wt->error)
+		return wt->flags & IOMAP_WRITETHROUGH_ATOMIC;
+	return wt->flags & IOMAP_WRITETHROUGH_SYNC;
 }
 
-static void iomap_writethrough_queue_sync(struct iomap_writethrough *wt)
+/*
+ * To make it durable takes no folio, and is done beside the completions of direct
+ * I/O, with a thread to rescue them when memory is short.  What has failed may have
+ * to wait for a folio, and somebody who has locked that for direct I/O to other
+ * files, in search of space:
+ *
+ *	atomic write			completion of one that has failed
+ *
+ *	lock folios
+ *	no space: free what has been
+ *	  preallocated for others,
+ *	  wait for their direct I/O	wait for a folio
+ */
+static void iomap_writethrough_queue(struct iomap_writethrough *wt)
 {
 	struct super_block *sb = file_inode(wt->iocb->ki_filp)->i_sb;
 
 	INIT_WORK(&wt->work, iomap_writethrough_complete_work);
-	queue_work(sb->s_dio_done_wq, &wt->work);
+	queue_work(wt->error ? system_dfl_wq : sb->s_dio_done_wq, &wt->work);
 }
 
 /*
@@ -206,7 +220,7 @@ void iomap_writethrough_ioend_done(struct iomap_writethrough *wt, int error)
 	if (!(wt->flags & IOMAP_WRITETHROUGH_ASYNC))
 		complete(&wt->done);
 	else if (iomap_writethrough_needs_task(wt))
-		iomap_writethrough_queue_sync(wt);
+		iomap_writethrough_queue(wt);
 	else
 		iomap_writethrough_complete_async(wt);
 }
@@ -1553,15 +1567,13 @@ EXPORT_SYMBOL_GPL(iomap_writethrough_atomic);
 static int iomap_writethrough_init_sync(struct iomap_writethrough *wt,
 		struct super_block *sb)
 {
-	if (iocb_is_dsync(wt->iocb)) {
-		/* Anything but the data, timestamps included, takes an fsync. */
-		if (wt->iocb->ki_flags & IOCB_SYNC)
-			wt->flags |= IOMAP_WRITETHROUGH_SYNC;
-		else
-			wt->flags |= IOMAP_WRITETHROUGH_FUA;
-	} else if (!(wt->flags & IOMAP_WRITETHROUGH_ATOMIC)) {
+	if (!iocb_is_dsync(wt->iocb))
 		return 0;
-	}
+	/* Anything but the data, timestamps included, takes an fsync. */
+	if (wt->iocb->ki_flags & IOCB_SYNC)
+		wt->flags |= IOMAP_WRITETHROUGH_SYNC;
+	else
+		wt->flags |= IOMAP_WRITETHROUGH_FUA;
 	if ((wt->flags & IOMAP_WRITETHROUGH_ASYNC) && !sb->s_dio_done_wq)
 		return sb_init_dio_done_wq(sb);
 	return 0;
@@ -1666,7 +1678,7 @@ ssize_t iomap_writethrough_end(struct iomap_writethrough *wt, int error)
 		wait_for_completion_io(&wt->done);
 	} else if (size && (flags & IOMAP_WRITETHROUGH_ASYNC) &&
 		   iomap_writethrough_needs_task(wt)) {
-		iomap_writethrough_queue_sync(wt);
+		iomap_writethrough_queue(wt);
 		return -EIOCBQUEUED;
 	}
 	return iomap_writethrough_complete(wt);
