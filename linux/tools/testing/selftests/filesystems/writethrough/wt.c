@@ -447,7 +447,12 @@ int wt_make_file(const char *name, off_t size, unsigned int gen)
  */
 void wt_mkfs(const char *options)
 {
-	wt_run("mkfs.xfs -q -f -K %s %s %s >/dev/null", wt_mkfs_env,
+	const char *env = wt_mkfs_env;
+
+	/* it takes no option twice */
+	if (options && strstr(options, "-b size"))
+		env = "";
+	wt_run("mkfs.xfs -q -f -K %s %s %s >/dev/null", env,
 	       options ? options : "", wt_dev);
 }
 
