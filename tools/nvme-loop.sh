@@ -29,8 +29,13 @@ mkdir "$target/ports/1"
 echo loop >"$target/ports/1/addr_trtype"
 ln -s "$target/subsystems/$subsystem" "$target/ports/1/subsystems/$subsystem"
 
-printf 'transport=loop,nqn=%s' "$subsystem" >/dev/nvme-fabrics
-disk=/dev/nvme0n1
+# It tells which controller that is.
+exec 3<>/dev/nvme-fabrics
+printf 'transport=loop,nqn=%s' "$subsystem" >&3
+read -r answer <&3
+exec 3>&-
+instance=${answer#instance=}
+disk=/dev/nvme${instance%%,*}n1
 for ((i = 0; i < 100; i++)); do
 	[ ! -b "$disk" ] || break
 	sleep 0.1

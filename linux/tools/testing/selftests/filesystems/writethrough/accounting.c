@@ -10,7 +10,7 @@
 
 int main(void)
 {
-	long long before, after;
+	long long before, after, len;
 	enum wt_mode mode;
 	int fd, i;
 
@@ -21,16 +21,17 @@ int main(void)
 	wt_setup(NULL, NULL);
 	wt_for_each_mode(mode) {
 		/* io_uring may account to a worker thread of this process. */
-		fd = wt_make_file("file", 4 * MIB, 1);
-		wt_write_gen(mode, fd, 0, 4096, 1);
+		len = 4 * wt_unit;
+		fd = wt_make_file("file", 64 * 4 * len, 1);
+		wt_write_gen(mode, fd, 0, wt_unit, 1);
 		before = wt_get("/proc/self/io", "write_bytes");
 		for (i = 0; i < 64; i++)
-			wt_write_gen(mode, fd, i * 64 * KIB, 16 * KIB, 2);
+			wt_write_gen(mode, fd, i * 4 * len, len, 2);
 		after = wt_get("/proc/self/io", "write_bytes");
-		wt_check(after - before >= 64 * 16 * KIB &&
-			 after - before <= 64 * 16 * KIB + 64 * KIB,
-			 "%s: wrote %ld bytes, charged %lld",
-			 wt_mode_name[mode], 64 * 16 * KIB, after - before);
+		wt_check(after - before >= 64 * len &&
+			 after - before <= 64 * len + 64 * KIB,
+			 "%s: wrote %lld bytes, charged %lld",
+			 wt_mode_name[mode], 64 * len, after - before);
 		wt_check(wt_get("/proc/self/io", "cancelled_write_bytes") == 0,
 			 "cancelled bytes");
 		close(fd);

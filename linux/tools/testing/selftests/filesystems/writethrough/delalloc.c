@@ -10,14 +10,15 @@
  */
 #include "wt.h"
 
-#define FILE_SIZE	(256 * KIB)
+#define FILE_SIZE	(64 * (off_t)wt_unit)
+#define OFF		(16 * (off_t)wt_unit)
 
 static void one(enum wt_mode mode, off_t off, size_t len, bool crash,
 		bool pages)
 {
 	off_t end = off + len;
-	off_t first = off & ~(off_t)(wt_psize - 1);
-	off_t last = (end + wt_psize - 1) & ~(off_t)(wt_psize - 1);
+	off_t first = off & ~(off_t)(wt_unit - 1);
+	off_t last = (end + wt_unit - 1) & ~(off_t)(wt_unit - 1);
 	int fd = wt_open("file", O_RDWR | O_TRUNC);
 
 	if (pages)
@@ -65,12 +66,12 @@ int main(void)
 	wt_for_each_mode(mode) {
 		/* in folios of a page each, and as large as they get */
 		for (pages = 0; pages < 2; pages++) {
-			one(mode, 64 * KIB, wt_psize, false, pages);
-			one(mode, 64 * KIB, 64 * KIB, false, pages);
-			one(mode, 64 * KIB, 64 * KIB, true, pages);
+			one(mode, OFF, wt_unit, false, pages);
+			one(mode, OFF, OFF, false, pages);
+			one(mode, OFF, OFF, true, pages);
 			/* a part of a block: the block is written whole */
-			if (wt_bsize == wt_psize)
-				one(mode, 64 * KIB + 100, 200, false, pages);
+			if (wt_bsize == wt_unit)
+				one(mode, OFF + 100, 200, false, pages);
 		}
 	}
 	wt_finish();

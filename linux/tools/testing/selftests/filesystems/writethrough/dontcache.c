@@ -17,14 +17,14 @@
  */
 #include "wt.h"
 
-#define PAGE		((off_t)wt_psize)
+#define PAGE		((off_t)wt_unit)
 #define FILE_PAGES	256
 #define OFF		(16 * PAGE)
 #define LEN		(16 * PAGE)
 
 static unsigned long cached(int fd, off_t off, size_t len)
 {
-	return wt_cache(fd, off, len).cached;
+	return wt_cache(fd, off, len).cached * wt_psize / wt_unit;
 }
 
 /* Who has just completed an asynchronous write may hold a folio a little longer. */

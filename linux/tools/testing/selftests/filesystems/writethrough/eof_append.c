@@ -50,14 +50,14 @@ static void one(enum wt_mode mode, bool crash)
 /* The append began in an earlier block, whose page stays dirty. */
 static void longer(enum wt_mode mode)
 {
-	off_t page = 16 * wt_psize, size = page + 2 * wt_psize + 300;
+	off_t page = 16 * wt_unit, size = page + 2 * wt_unit + 300;
 	int fd = wt_make_file("file", page, 1);
 	struct stat st;
 
 	wt_plain_gen(fd, page, size - page, 2);
 	wt_write_gen(mode, fd, size - 200, 100, 3);
 	wt_expect_disk(fd, size - 100, 100, 2);
-	wt_check(wt_cache(fd, page, wt_psize).dirty == 1,
+	wt_check(wt_cache(fd, page, wt_unit).dirty == wt_unit / wt_psize,
 		 "the first page of the append is not dirty");
 	close(fd);
 	wt_crash();
@@ -66,7 +66,7 @@ static void longer(enum wt_mode mode)
 	wt_check(st.st_size == size, "size %lld, expected %lld",
 		 (long long)st.st_size, (long long)size);
 	wt_expect_file(fd, 0, page, 1);
-	wt_expect_file(fd, page, wt_psize, 0);	/* was not written: zeros */
+	wt_expect_file(fd, page, wt_unit, 0);	/* was not written: zeros */
 	wt_expect_file(fd, size - 200, 100, 3);
 	wt_expect_file(fd, size - 100, 100, 2);
 	close(fd);

@@ -55,7 +55,7 @@ static const struct row {
 
 #define BASE_SLOTS	32
 #define MAX_SLOTS	96
-#define SLOT		((off_t)wt_psize)
+#define SLOT		((off_t)wt_unit)
 
 struct call {
 	unsigned int	interface;

@@ -105,18 +105,19 @@ out:
 /* Atomicity is for one buffer of a proper size and place. */
 static void atomic(enum wt_mode mode)
 {
-	static const struct {
+	const struct {
 		off_t	off;
 		size_t	len;
 		bool	valid;
 	} writes[] = {
-		{ 4096,	4096,	true },
-		{ 4096,	3000,	false },
-		{ 100,	4096,	false },
-		{ 4096,	8192,	false },	/* not naturally aligned */
+		{ wt_bsize,	wt_bsize,	true },
+		{ wt_bsize,	wt_bsize - 512,	false },
+		{ 100,		wt_bsize,	false },
+		/* not naturally aligned */
+		{ wt_bsize,	2 * wt_bsize,	false },
 	};
 	int fd = wt_make_file("file", FILE_SIZE, 1);
-	char *buf = wt_alloc(8192);
+	char *buf = wt_alloc(2 * wt_bsize);
 	unsigned int i;
 	ssize_t ret;
 
@@ -137,7 +138,7 @@ static void atomic(enum wt_mode mode)
 		wt_check(!wt_cache(fd, 0, FILE_SIZE).dirty, "ATOMIC: dirty pages");
 	}
 	close(fd);
-	munmap(buf, 8192);
+	munmap(buf, 2 * wt_bsize);
 }
 
 int main(void)

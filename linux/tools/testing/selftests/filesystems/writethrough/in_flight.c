@@ -12,9 +12,9 @@
  */
 #include "wt.h"
 
-#define FILE_SIZE	(256 * KIB)
-#define OFF		(64 * KIB)
-#define LEN		(16 * KIB)
+#define FILE_SIZE	(64 * (off_t)wt_unit)
+#define OFF		(16 * (off_t)wt_unit)
+#define LEN		(4 * (off_t)wt_unit)
 
 static enum wt_mode job_mode;
 
@@ -176,7 +176,7 @@ static void go_on(void *arg)
 	wt_check(st.st_size == FILE_SIZE + LEN, "size in flight: %lld",
 		 (long long)st.st_size);
 	wt_plain_gen(fd, 0, 8192, 3);
-	wt_plain_gen(fd, 128 * KIB, 5000, 3);
+	wt_plain_gen(fd, 2 * OFF, 5000, 3);
 	wt_expect_file(fd, 0, 8192, 3);
 	wt_sys(lseek(fd, 0, SEEK_DATA));
 }
@@ -211,9 +211,9 @@ int main(void)
 
 	wt_start("in_flight", 150);
 	wt_need_writethrough();
-	iov = (struct iovec) { wt_alloc(LEN), LEN };
 	wt_on_dm(&dm);
 	wt_setup(NULL, NULL);
+	iov = (struct iovec) { wt_alloc(LEN), LEN };
 	close(wt_make_file("from", FILE_SIZE, 1));
 	wt_for_each_mode(mode) {
 		do_not_wait(&dm, mode);

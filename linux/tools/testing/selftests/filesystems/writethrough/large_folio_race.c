@@ -101,13 +101,13 @@ static void holes(void)
 	unsigned int i;
 
 	for (i = 0; i < ROUNDS / 4; i++) {
-		off_t off = OTHERS + i * 16 * KIB;
+		off_t off = OTHERS + i * 4 * wt_unit % MIB;
 		long long start = wt_now_ms();
 
 		wt_sys(fallocate(fd, FALLOC_FL_PUNCH_HOLE |
-				 FALLOC_FL_KEEP_SIZE, off, 4096));
+				 FALLOC_FL_KEEP_SIZE, off, wt_unit));
 		slow("punch", start);
-		wt_expect_both(fd, off, 4096, 0);
+		wt_expect_both(fd, off, wt_unit, 0);
 		start = wt_now_ms();
 		wt_sys(ftruncate(fd, HUGE - 4096 - i * 8192));
 		slow("truncate", start);

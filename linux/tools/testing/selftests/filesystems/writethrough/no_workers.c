@@ -11,7 +11,7 @@
  */
 #include "wt.h"
 
-#define FILE_SIZE	(1 * MIB)
+#define FILE_SIZE	(1024 * WT_KIB)
 #define ROUNDS		40
 
 static const char * const events[] = {
@@ -19,7 +19,7 @@ static const char * const events[] = {
 	"xfs/xfs_update_time",
 };
 
-static const size_t sizes[] = { 4096, 16 * KIB, 64 * KIB };
+static const unsigned int kib[] = { 4, 16, 64 };
 
 static unsigned int handed_over(void)
 {
@@ -71,22 +71,22 @@ static void rounds(int fd, bool direct, size_t len)
 static void control(void)
 {
 	int fd = wt_make_file("control", FILE_SIZE, 1);
-	void *buf = wt_alloc(wt_psize);
+	void *buf = wt_alloc(wt_unit);
 
 	wt_sys(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
-			 wt_psize));
+			 wt_unit));
 	wt_trace_on();
-	one(fd, false, buf, wt_psize, 0);
+	one(fd, false, buf, wt_unit, 0);
 	wt_trace_off();
 	wt_check(handed_over() == 1, "a write to a hole: %u hand-overs",
 		 handed_over());
 
 	wt_trace_on();
-	one(fd, false, buf, wt_psize - 1, wt_psize);
+	one(fd, false, buf, wt_unit - 1, wt_unit);
 	wt_trace_off();
 	wt_check(handed_over() == 1, "part of a block: %u hand-overs",
 		 handed_over());
-	munmap(buf, wt_psize);
+	munmap(buf, wt_unit);
 	close(fd);
 }
 
@@ -102,15 +102,16 @@ static void overwrites(bool lazytime)
 	wt_expect_file(fd, 0, FILE_SIZE, 1);
 	wt_write_gen(WT_SYNC, fd, 0, FILE_SIZE, 1);
 
-	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+	for (i = 0; i < ARRAY_SIZE(kib); i++) {
 		unsigned int by_direct, direct_due;
+		size_t size = kib[i] * WT_KIB;
 
-		rounds(direct, true, sizes[i]);
+		rounds(direct, true, size);
 		by_direct = handed_over();
 		direct_due = due();
-		rounds(fd, false, sizes[i]);
+		rounds(fd, false, size);
 		wt_note("%zu bytes%s: %u hand-overs of %u writes, %u timestamps due; direct %u, %u",
-			sizes[i], lazytime ? ", lazytime" : "", handed_over(),
+			size, lazytime ? ", lazytime" : "", handed_over(),
 			ROUNDS, due(), by_direct, direct_due);
 		if (lazytime) {
 			wt_check(!by_direct, "direct I/O: %u hand-overs",

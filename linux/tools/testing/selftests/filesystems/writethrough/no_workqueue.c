@@ -17,7 +17,7 @@
  */
 #include "wt.h"
 
-#define FILE_SIZE	(256 * KIB)
+#define FILE_SIZE	(256 * WT_KIB)
 #define ROUNDS		20
 
 static const char * const events[] = { "workqueue/workqueue_queue_work" };
@@ -68,13 +68,13 @@ static void overwrites(void)
 
 	wt_sys(syncfs(fd));
 	/* Privileges are looked at once, and extents read. */
-	wt_write_gen(mode, fd, 0, 4096, 1);
-	in_place(fd, 0, 4096, 0);
-	in_place(fd, 4096, wt_bsize, 0);
-	in_place(fd, 64 * KIB, 64 * KIB, 0);
-	in_place(fd, FILE_SIZE - 4096, 4096, 0);
-	in_place(fd, 0, 4096, RWF_DSYNC);
-	in_place(fd, 128 * KIB, 64 * KIB, RWF_DSYNC);
+	wt_write_gen(mode, fd, 0, 4 * WT_KIB, 1);
+	in_place(fd, 0, 4 * WT_KIB, 0);
+	in_place(fd, 4 * WT_KIB, wt_bsize, 0);
+	in_place(fd, 64 * WT_KIB, 64 * WT_KIB, 0);
+	in_place(fd, FILE_SIZE - 4 * WT_KIB, 4 * WT_KIB, 0);
+	in_place(fd, 0, 4 * WT_KIB, RWF_DSYNC);
+	in_place(fd, 128 * WT_KIB, 64 * WT_KIB, RWF_DSYNC);
 	close(fd);
 }
 
@@ -86,21 +86,21 @@ static void others(void)
 {
 	int fd = wt_make_file("file", FILE_SIZE, 1);
 
-	wt_sys(fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, 16 * KIB));
+	wt_sys(fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, 16 * WT_KIB));
 	wt_sys(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			 32 * KIB, 16 * KIB));
-	traced(fd, FILE_SIZE, 4096, 0, 1);
+			 32 * WT_KIB, 16 * WT_KIB));
+	traced(fd, FILE_SIZE, 4 * WT_KIB, 0, 1);
 	wt_check(by_file_system == 1, "append: %u works", by_file_system);
-	traced(fd, 0, 4096, 0, 1);
+	traced(fd, 0, 4 * WT_KIB, 0, 1);
 	wt_check(by_file_system == 1, "unwritten: %u works", by_file_system);
-	traced(fd, 32 * KIB, 4096, 0, 1);
+	traced(fd, 32 * WT_KIB, 4 * WT_KIB, 0, 1);
 	wt_check(by_file_system == 1, "hole: %u works", by_file_system);
 
 	/*
 	 * Durable by more than its data. A synchronous call does that itself,
 	 * whoever of the two has the last reference; SYNC takes the log always.
 	 */
-	traced(fd, 0, 4096, RWF_SYNC, ROUNDS);
+	traced(fd, 0, 4 * WT_KIB, RWF_SYNC, ROUNDS);
 	wt_check(by_engine == (mode == WT_SYNC ? 0 : ROUNDS),
 		 "%s: SYNC %u times: %u works", wt_mode_name[mode], ROUNDS,
 		 by_engine);

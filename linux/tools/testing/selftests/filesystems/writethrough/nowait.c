@@ -15,10 +15,10 @@
  */
 #include "wt.h"
 
-#define FILE_SIZE	(512 * KIB)
-#define OFF		(64 * KIB)
-#define LEN		(16 * KIB)
-#define MAX_LEN		(256 * KIB)
+#define FILE_SIZE	(512 * WT_KIB)
+#define OFF		(64 * WT_KIB)
+#define LEN		(16 * WT_KIB)
+#define MAX_LEN		(256 * WT_KIB)
 #define LIMIT_MS	5000
 
 static enum wt_mode mode;
@@ -115,7 +115,7 @@ static void in_flight(void)
 	refused(fd, OFF, LEN, false, "all of it in flight");
 	refused(fd, OFF + LEN - wt_bsize, 2 * wt_bsize, false,
 		"its first block in flight");
-	refused(fd, OFF - wt_psize, 2 * wt_psize, false,
+	refused(fd, OFF - wt_unit, 2 * wt_unit, false,
 		"its last blocks in flight");
 	refused(fd, OFF, LEN, true, "all of it in flight");
 	refused(fd, OFF + 100, 1, true, "a byte of it in flight");
@@ -150,11 +150,11 @@ static void locked(void)
 	write_held(fd, OFF, &req);
 	pid = wt_fork(do_punch, &fd);
 	wt_check(!wt_exited(pid, 250), "punch does not wait");
-	refused(fd, 256 * KIB, LEN, false, "the inode locked");
+	refused(fd, 256 * WT_KIB, LEN, false, "the inode locked");
 	write_released(&req);
 	wt_join(pid);
-	wt_expect_file(fd, 256 * KIB, LEN, 1);
-	served(fd, 256 * KIB, LEN, "not locked any more");
+	wt_expect_file(fd, 256 * WT_KIB, LEN, 1);
+	served(fd, 256 * WT_KIB, LEN, "not locked any more");
 	close(fd);
 }
 
@@ -173,12 +173,12 @@ static void two_mappings(void)
 	wt_check(wt_extents(fd) == 2, "%u extents", wt_extents(fd));
 	wt_write_gen(WT_SYNC, fd, 0, FILE_SIZE, 1);
 
-	refused(fd, half - wt_psize, 2 * wt_psize, false, "two mappings");
+	refused(fd, half - wt_unit, 2 * wt_unit, false, "two mappings");
 	refused(fd, half - wt_bsize, 2 * wt_bsize, false,
 		"two mappings in two blocks");
 	expect_untouched(fd);
-	served(fd, half - wt_psize, wt_psize, "up to where they meet");
-	served(fd, half, wt_psize, "from where they meet");
+	served(fd, half - wt_unit, wt_unit, "up to where they meet");
+	served(fd, half, wt_unit, "from where they meet");
 	close(fd);
 }
 
@@ -210,7 +210,7 @@ static void not_in_place(void)
 	wt_sys(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, OFF,
 			 LEN));
 	refused(fd, OFF, LEN, false, "a hole");
-	refused(fd, OFF - wt_psize, 2 * wt_psize, false, "half a hole");
+	refused(fd, OFF - wt_unit, 2 * wt_unit, false, "half a hole");
 	wt_expect_file(fd, OFF, LEN, 0);
 	wt_plain_gen(fd, OFF, LEN, 1);
 	refused(fd, OFF, LEN, false, "delayed allocation");
@@ -254,9 +254,9 @@ static void extents_on_disk(void)
 
 	wt_plain_gen(fd, 0, FILE_SIZE, 1);
 	wt_sys(fsync(fd));
-	for (i = 0; i < FILE_SIZE / (2 * wt_psize); i++)
+	for (i = 0; i < FILE_SIZE / (2 * wt_unit); i++)
 		wt_sys(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				 (2 * i + 1) * wt_psize, wt_psize));
+				 (2 * i + 1) * wt_unit, wt_unit));
 	wt_sys(fsync(fd));
 	close(fd);
 	wt_umount();
@@ -264,9 +264,9 @@ static void extents_on_disk(void)
 	fd = wt_open("many", O_RDWR);
 	/* The first change of an inode in memory is logged, for its version. */
 	wt_sys(fchmod(fd, 0600));
-	refused(fd, OFF, wt_psize, false, "extents that have not been read");
+	refused(fd, OFF, wt_unit, false, "extents that have not been read");
 	wt_check(pread(fd, &byte, 1, 0) == 1, "read");
-	served(fd, OFF, wt_psize, "extents that have been read");
+	served(fd, OFF, wt_unit, "extents that have been read");
 	close(fd);
 	wt_sys(unlink(wt_path("many")));
 }
@@ -275,10 +275,10 @@ int main(void)
 {
 	wt_start("nowait", 110);
 	wt_need_writethrough();
-	buf = wt_alloc(MAX_LEN);
 	wt_on_dm(&dm);
 	/* A timestamp that is due would have to wait for the log. */
 	wt_setup(NULL, "lazytime");
+	buf = wt_alloc(MAX_LEN);
 	wt_for_each_mode(mode) {
 		in_flight();
 		locked();

@@ -9,7 +9,7 @@
  */
 #include "wt.h"
 
-#define EXTENT		(256 * KIB)
+#define EXTENT		(256 * WT_KIB)
 #define NR		4
 
 /* The lookup that is counted, and all the others there are. */
@@ -76,12 +76,12 @@ static void run(enum wt_mode mode)
 	int fd = make(1);
 
 	overwrite(mode, fd, 0, NR * EXTENT, 1);
-	overwrite(mode, fd, 4096, 4096, 1);
-	overwrite(mode, fd, 16 * KIB, 300 * KIB, 1);
+	overwrite(mode, fd, 4 * WT_KIB, 4 * WT_KIB, 1);
+	overwrite(mode, fd, 16 * WT_KIB, 300 * WT_KIB, 1);
 	close(fd);
 	fd = make(NR);
 	overwrite(mode, fd, 0, NR * EXTENT, NR);
-	overwrite(mode, fd, EXTENT - 4096, 8192, 2);
+	overwrite(mode, fd, EXTENT - 4 * WT_KIB, 8 * WT_KIB, 2);
 	overwrite(mode, fd, EXTENT, EXTENT, 1);
 	close(fd);
 }

@@ -11,7 +11,7 @@
 #include "wt.h"
 
 #define WRITERS		4
-#define FILE_SIZE	(512 * KIB)
+#define FILE_SIZE	(512 * WT_KIB)
 
 struct job {
 	enum wt_mode	mode;

@@ -10,9 +10,9 @@
  */
 #include "wt.h"
 
-#define FILE_SIZE	(256 * KIB)
-#define OFF		(64 * KIB)
-#define LEN		(16 * KIB)
+#define FILE_SIZE	(256 * WT_KIB)
+#define OFF		(64 * WT_KIB)
+#define LEN		(16 * WT_KIB)
 #define STORERS		3
 #define WRITES		40
 #define LIMIT_MS	15000

@@ -11,7 +11,7 @@
  */
 #include "wt.h"
 
-#define FILE_SIZE	(256 * KIB)
+#define FILE_SIZE	(256 * WT_KIB)
 #define GENERATIONS	1000
 
 static volatile int *stop;
@@ -19,7 +19,7 @@ static enum wt_mode job_mode;
 
 static void pick(uint64_t *seed, off_t unit, off_t *off, size_t *len)
 {
-	*len = (1 + wt_random(seed) % (24 * KIB / unit)) * unit;
+	*len = (1 + wt_random(seed) % (24 * WT_KIB / unit)) * unit;
 	*off = wt_random(seed) % ((FILE_SIZE - *len) / unit) * unit;
 }
 
@@ -43,7 +43,7 @@ static void direct(void *arg)
 {
 	uint64_t seed = *(int *)arg;
 	int fd = wt_open("file", O_RDWR | O_DIRECT);
-	char *buf = wt_alloc(32 * KIB);
+	char *buf = wt_alloc(32 * WT_KIB);
 	size_t len;
 	off_t off;
 

@@ -11,14 +11,14 @@
  */
 #include "wt.h"
 
-#define FILE_SIZE	(256 * KIB)
+#define FILE_SIZE	(256 * WT_KIB)
 #define GENERATIONS	1000
 
 static volatile int *stop;
 
 static void pick(uint64_t *seed, off_t unit, off_t *off, size_t *len)
 {
-	*len = (1 + wt_random(seed) % (24 * KIB / unit)) * unit;
+	*len = (1 + wt_random(seed) % (24 * WT_KIB / unit)) * unit;
 	*off = wt_random(seed) % ((FILE_SIZE - *len) / unit) * unit;
 }
 

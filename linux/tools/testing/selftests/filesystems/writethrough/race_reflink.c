@@ -10,7 +10,7 @@
  */
 #include "wt.h"
 
-#define FILE_SIZE	(256 * KIB)
+#define FILE_SIZE	(256 * WT_KIB)
 #define GENERATIONS	200
 
 static volatile int *stop;

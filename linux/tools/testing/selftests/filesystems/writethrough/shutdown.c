@@ -12,9 +12,9 @@
 
 static void one(struct wt_dm *dm, enum wt_mode mode, off_t size)
 {
-	int fd = wt_make_file("file", 64 * KIB, 1);
-	char *buf = wt_alloc(8192);
-	struct iovec iov = { buf, 8192 };
+	int fd = wt_make_file("file", 64 * WT_KIB, 1);
+	char *buf = wt_alloc(8 * WT_KIB);
+	struct iovec iov = { buf, 8 * WT_KIB };
 	struct wt_request req = {
 		.mode = mode, .fd = fd, .iov = &iov, .nr_iov = 1,
 		.off = size,
@@ -23,28 +23,28 @@ static void one(struct wt_dm *dm, enum wt_mode mode, off_t size)
 
 	/* In flight, needing a transaction at its end if it extends. */
 	wt_dm_suspend(dm);
-	wt_pattern(buf, 8192, size, 2);
+	wt_pattern(buf, 8 * WT_KIB, size, 2);
 	wt_check(!wt_submit(&req), "submission");
 	wt_check(!wt_done(&req, 200), "write-through did not wait for the device");
 	wt_shutdown(false);
 	wt_dm_resume(dm);
 	ret = wt_wait(&req);
-	wt_check(ret == 8192 || ret == -EIO, "in flight at a shutdown: %zd", ret);
-	if (size >= 64 * KIB)
+	wt_check(ret == 8 * WT_KIB || ret == -EIO, "in flight at a shutdown: %zd", ret);
+	if (size >= 64 * WT_KIB)
 		wt_check(ret == -EIO, "success, but the size cannot be recorded");
 
-	ret = wt_write(mode, fd, buf, 8192, 0, 0);
+	ret = wt_write(mode, fd, buf, 8 * WT_KIB, 0, 0);
 	wt_check(ret == -EIO, "after a shutdown: %zd", ret);
 	ret = wt_write(mode, fd, buf, 100, 50, 0);
 	wt_check(ret == -EIO, "part of a block after a shutdown: %zd", ret);
-	ret = wt_write(mode, fd, buf, 8192, 1 * MIB, 0);
+	ret = wt_write(mode, fd, buf, 8 * WT_KIB, 1 * MIB, 0);
 	wt_check(ret == -EIO, "extending after a shutdown: %zd", ret);
 	wt_check(fsync(fd) == -1, "fsync after a shutdown");
 	close(fd);
 	wt_umount();
 	wt_mount(NULL);
 	fd = wt_open("file", O_RDWR);
-	wt_expect_file(fd, 0, size < 64 * KIB ? size : 64 * KIB, 1);
+	wt_expect_file(fd, 0, size < 64 * WT_KIB ? size : 64 * WT_KIB, 1);
 	close(fd);
 	wt_cycle();
 }
@@ -52,27 +52,27 @@ static void one(struct wt_dm *dm, enum wt_mode mode, off_t size)
 /* Behind one that is in flight, until that has ended, and all with it. */
 static void waiting(struct wt_dm *dm, int flags)
 {
-	struct iovec iov[2] = { { wt_alloc(8192), 8192 }, { wt_alloc(8192), 8192 } };
-	int fd = wt_make_file("file", 64 * KIB, 1), i;
+	struct iovec iov[2] = { { wt_alloc(8 * WT_KIB), 8 * WT_KIB }, { wt_alloc(8 * WT_KIB), 8 * WT_KIB } };
+	int fd = wt_make_file("file", 64 * WT_KIB, 1), i;
 	struct wt_request req[2];
 
 	for (i = 0; i < 2; i++) {
 		req[i] = (struct wt_request) {
 			.mode = WT_SYNC, .fd = fd, .iov = &iov[i], .nr_iov = 1,
-			.off = 16 * KIB, .flags = i ? flags : 0,
+			.off = 16 * WT_KIB, .flags = i ? flags : 0,
 		};
-		wt_pattern(iov[i].iov_base, 8192, 16 * KIB, 2 + i);
+		wt_pattern(iov[i].iov_base, 8 * WT_KIB, 16 * WT_KIB, 2 + i);
 	}
 	wt_dm_suspend(dm);
 	wt_check(!wt_submit(&req[0]), "submission");
-	for (i = 0; !wt_cache(fd, 16 * KIB, 8192).writeback && i < 500; i++)
+	for (i = 0; !wt_cache(fd, 16 * WT_KIB, 8 * WT_KIB).writeback && i < 500; i++)
 		wt_sleep_ms(10);
 	wt_check(!wt_submit(&req[1]), "submission");
 	wt_check(!wt_done(&req[1], 200), "does not wait for the first: %zd",
 		 req[1].res);
 	wt_shutdown(false);
 	wt_dm_resume(dm);
-	wt_check(wt_wait(&req[0]) == 8192, "in flight at a shutdown: %zd",
+	wt_check(wt_wait(&req[0]) == 8 * WT_KIB, "in flight at a shutdown: %zd",
 		 req[0].res);
 	wt_check(wt_wait(&req[1]) == -EIO, "waiting at a shutdown: %zd",
 		 req[1].res);
@@ -80,7 +80,7 @@ static void waiting(struct wt_dm *dm, int flags)
 	wt_umount();
 	wt_mount(NULL);
 	fd = wt_open("file", O_RDWR);
-	wt_expect_both(fd, 16 * KIB, 8192, 2);
+	wt_expect_both(fd, 16 * WT_KIB, 8 * WT_KIB, 2);
 	close(fd);
 	wt_cycle();
 }
@@ -97,8 +97,8 @@ int main(void)
 	waiting(&dm, 0);
 	waiting(&dm, RWF_ATOMIC);
 	wt_for_each_mode(mode) {
-		one(&dm, mode, 16 * KIB);
-		one(&dm, mode, 64 * KIB);
+		one(&dm, mode, 16 * WT_KIB);
+		one(&dm, mode, 64 * WT_KIB);
 	}
 	wt_finish();
 }

@@ -37,6 +37,7 @@ const char *wt_dev;
 const char *wt_raw;
 const char *wt_mnt;
 unsigned int wt_bsize;
+unsigned int wt_unit;
 unsigned int wt_psize;
 
 const char * const wt_mode_name[WT_NR_MODES] = {
@@ -469,6 +470,7 @@ void wt_mount(const char *options)
 	wt_mounted = true;
 	wt_sys(statvfs(wt_mnt, &st));
 	wt_bsize = st.f_bsize;
+	wt_unit = wt_bsize > wt_psize ? wt_bsize : wt_psize;
 }
 
 /**
@@ -1821,6 +1823,8 @@ const char *wt_scsi_debug(void)
 #define NVMET_NAME	"nqn.2026-11.wt"
 #define NVMET_SUBSYSTEM	NVMET "/subsystems/" NVMET_NAME
 
+static int wt_nvme_instance;
+
 /**
  * wt_nvme - a disk behind an NVMe target of this machine
  * @lower: where the target keeps its data; a physical block of it is what the
@@ -1831,7 +1835,8 @@ const char *wt_scsi_debug(void)
  */
 const char *wt_nvme(const char *lower)
 {
-	static const char path[] = "/dev/nvme0n1";
+	static char path[32];
+	char answer[64] = "";
 	int fd, i;
 
 	if (access(NVMET, F_OK) || access("/dev/nvme-fabrics", F_OK))
@@ -1852,7 +1857,12 @@ const char *wt_nvme(const char *lower)
 	wt_check(fd >= 0, "no fabrics: %s", strerror(errno));
 	wt_check(dprintf(fd, "transport=loop,nqn=%s", NVMET_NAME) > 0,
 		 "connect: %s", strerror(errno));
+	/* It tells which controller that is. */
+	wt_check(read(fd, answer, sizeof(answer) - 1) > 0 &&
+		 sscanf(answer, "instance=%d", &wt_nvme_instance) == 1,
+		 "connected to '%s'", answer);
 	close(fd);
+	snprintf(path, sizeof(path), "/dev/nvme%dn1", wt_nvme_instance);
 	for (i = 0; access(path, F_OK) && i < 1000; i++)
 		wt_sleep_ms(10);
 	wt_check(!access(path, F_OK), "no disk appears");
@@ -1862,8 +1872,11 @@ const char *wt_nvme(const char *lower)
 /** wt_nvme_end - take down what wt_nvme() has set up */
 void wt_nvme_end(void)
 {
-	wt_check(wt_put("/sys/class/nvme/nvme0/delete_controller", "1"),
-		 "disconnect");
+	char file[64];
+
+	snprintf(file, sizeof(file), "/sys/class/nvme/nvme%d/delete_controller",
+		 wt_nvme_instance);
+	wt_check(wt_put(file, "1"), "disconnect");
 	wt_sys(unlink(NVMET "/ports/1/subsystems/" NVMET_NAME));
 	wt_sys(rmdir(NVMET "/ports/1"));
 	wt_check(wt_put(NVMET_SUBSYSTEM "/namespaces/1/enable", "0"),

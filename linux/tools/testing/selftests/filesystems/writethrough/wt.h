@@ -114,6 +114,9 @@ extern const char *wt_raw;	/* where raw reads go; wt_dev by default */
 extern const char *wt_mnt;	/* mount point */
 extern unsigned int wt_bsize;	/* block size of the mounted file system */
 extern unsigned int wt_psize;	/* page size */
+extern unsigned int wt_unit;	/* the larger of the two: no folio is smaller */
+/* 1024 where the unit is 4096: for what has to be so many units */
+#define WT_KIB		((off_t)wt_unit / 4)
 extern const char * const wt_mode_name[WT_NR_MODES];
 
 /* Start and end of a test. */
