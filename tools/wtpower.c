@@ -661,6 +661,23 @@ static enum file any_file(void)
 	return choice[pick(sizeof(choice) / sizeof(choice[0]))];
 }
 
+/*
+ * Without allocation groups for it, XFS hands freed realtime blocks out again before
+ * the log says that they are free, and what is written to them next shows up in the
+ * old place after a crash.  This is not about write-through, so that between the two
+ * nobody has anything to write, be it what is dirty, to which an fsync of what has
+ * been freed would give blocks before it comes to the log.
+ */
+static void come_to_rest(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_files(); i++) {
+		wait_for_range(i, 0, files[i].max);
+		do_op(OP_FSYNC, i, 0, 0);
+	}
+}
+
 static void zero_some(enum op op, enum file file)
 {
 	uint64_t off = wt_round_down(pick(files[file].max), BLOCK);
@@ -668,13 +685,9 @@ static void zero_some(enum op op, enum file file)
 
 	if (len > files[file].max - off)
 		len = files[file].max - off;
+	if (opt.realtime)
+		come_to_rest();
 	do_op(op, file, off, len);
-	/*
-	 * Without allocation groups for it, XFS hands freed realtime blocks out
-	 * again before the log says that they are free, and what is written to
-	 * them next shows up in the old place after a crash.  This is not about
-	 * write-through.
-	 */
 	if (opt.realtime)
 		do_op(OP_FSYNC, file, 0, 0);
 	/* A hole, then delayed allocation, and somebody who needs it now */

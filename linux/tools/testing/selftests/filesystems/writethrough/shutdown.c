@@ -52,7 +52,10 @@ static void one(struct wt_dm *dm, enum wt_mode mode, off_t size)
 /* Behind one that is in flight, until that has ended, and all with it. */
 static void waiting(struct wt_dm *dm, int flags)
 {
-	struct iovec iov[2] = { { wt_alloc(8 * WT_KIB), 8 * WT_KIB }, { wt_alloc(8 * WT_KIB), 8 * WT_KIB } };
+	struct iovec iov[2] = {
+		{ wt_alloc(8 * WT_KIB), 8 * WT_KIB },
+		{ wt_alloc(8 * WT_KIB), 8 * WT_KIB },
+	};
 	int fd = wt_make_file("file", 64 * WT_KIB, 1), i;
 	struct wt_request req[2];
 

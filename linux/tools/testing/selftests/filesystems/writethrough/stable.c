@@ -27,7 +27,7 @@ static int fd;
 /* Store to a page that this process has stored to before. */
 static void store(void *arg)
 {
-	char *map = mmap(NULL, wt_psize, PROT_READ | PROT_WRITE, MAP_SHARED,
+	char *map = mmap(NULL, wt_unit, PROT_READ | PROT_WRITE, MAP_SHARED,
 			 fd, 0);
 
 	wt_check(map != MAP_FAILED, "mmap");
@@ -53,13 +53,13 @@ static void plain(void *arg)
 static void one(struct wt_dm *dm, enum wt_mode mode, void (*other)(void *),
 		size_t len)
 {
-	char *disk = wt_alloc(wt_psize), *wanted = wt_alloc(wt_psize), now;
+	char *disk = wt_alloc(wt_unit), *wanted = wt_alloc(wt_unit), now;
 	struct iovec iov = { wt_alloc(len), len };
 	struct wt_request req = { .mode = mode, .iov = &iov, .nr_iov = 1 };
 	int at = 100;
 	pid_t pid;
 
-	fd = wt_make_file("file", wt_psize, 1);
+	fd = wt_make_file("file", wt_unit, 1);
 	req.fd = fd;
 	wt_pattern(iov.iov_base, len, 0, 2);
 	shared->phase = shared->stored = 0;
@@ -67,12 +67,12 @@ static void one(struct wt_dm *dm, enum wt_mode mode, void (*other)(void *),
 	while (shared->phase != 1)
 		wt_sleep_ms(1);
 	/* Blocks that the write does not touch. */
-	wt_plain_gen(fd, len, wt_psize - len, 3);
+	wt_plain_gen(fd, len, wt_unit - len, 3);
 
 	wt_dm_suspend(dm);
 	wt_check(!wt_submit(&req), "submission");
 	wt_check(!wt_done(&req, 300), "write-through did not wait for the device");
-	wt_check(wt_cache(fd, 0, wt_psize).dirty == (len < wt_psize),
+	wt_check(wt_cache(fd, 0, wt_unit).dirty == (len < wt_unit),
 		 "blocks that were not written through");
 	shared->phase = 2;
 	wt_check(!wt_exited(pid, 300) && !shared->stored,
@@ -83,16 +83,16 @@ static void one(struct wt_dm *dm, enum wt_mode mode, void (*other)(void *),
 
 	/* The device has the write; the other one came after it. */
 	wt_expect_disk(fd, 0, len, 2);
-	wt_check(wt_cache(fd, 0, wt_psize).dirty == 1,
+	wt_check(wt_cache(fd, 0, wt_unit).dirty == wt_unit / wt_psize,
 		 "the later change did not make the page dirty");
 	wt_check(pread(fd, &now, 1, at) == 1 && now == 0x22,
 		 "the later change is not in the cache");
 	wt_sys(fsync(fd));
-	wt_pattern(wanted, wt_psize, 0, 3);
+	wt_pattern(wanted, wt_unit, 0, 3);
 	memcpy(wanted, iov.iov_base, len);
 	wanted[at] = 0x22;
-	wt_raw_read(fd, disk, 0, wt_psize);
-	wt_check(!memcmp(wanted, disk, wt_psize), "the later change was lost");
+	wt_raw_read(fd, disk, 0, wt_unit);
+	wt_check(!memcmp(wanted, disk, wt_unit), "the later change was lost");
 	close(fd);
 	wt_sys(unlink(wt_path("file")));
 }
@@ -104,7 +104,7 @@ static void one(struct wt_dm *dm, enum wt_mode mode, void (*other)(void *),
  */
 static void first(struct wt_dm *dm)
 {
-	const size_t len = 64 * wt_psize, busy = 40 * wt_psize;
+	const size_t len = 64 * wt_unit, busy = 40 * wt_unit;
 	struct iovec iov = { wt_alloc(len), len };
 	struct wt_request req = { .mode = WT_SYNC, .iov = &iov, .nr_iov = 1 };
 	char *wanted = wt_alloc(len), *disk = wt_alloc(len);
@@ -118,19 +118,19 @@ static void first(struct wt_dm *dm)
 	pid = wt_fork(store, &at);
 	while (shared->phase != 1)
 		wt_sleep_ms(1);
-	wt_plain_gen(fd, busy, wt_psize, 3);
+	wt_plain_gen(fd, busy, wt_unit, 3);
 
 	wt_dm_suspend(dm);
-	wt_sys(sync_file_range(fd, busy, wt_psize, SYNC_FILE_RANGE_WRITE));
-	wt_check(wt_cache(fd, busy, wt_psize).writeback == 1,
+	wt_sys(sync_file_range(fd, busy, wt_unit, SYNC_FILE_RANGE_WRITE));
+	wt_check(wt_cache(fd, busy, wt_unit).writeback == wt_unit / wt_psize,
 		 "the page of the second batch is not in flight");
 	wt_check(!wt_submit(&req), "submission");
-	for (i = 0; !wt_cache(fd, 0, wt_psize).writeback && i < 500; i++)
+	for (i = 0; !wt_cache(fd, 0, wt_unit).writeback && i < 500; i++)
 		wt_sleep_ms(10);
-	wt_check(wt_cache(fd, 0, wt_psize).writeback == 1,
+	wt_check(wt_cache(fd, 0, wt_unit).writeback == wt_unit / wt_psize,
 		 "the first page is not in flight");
 	wt_check(!wt_done(&req, 100), "write-through did not wait for the device");
-	wt_check(!wt_cache(fd, len - wt_psize, wt_psize).writeback,
+	wt_check(!wt_cache(fd, len - wt_unit, wt_unit).writeback,
 		 "the last page has been submitted already");
 	shared->phase = 2;
 	wt_check(!wt_exited(pid, 300) && !shared->stored,
@@ -161,9 +161,9 @@ int main(void)
 	wt_setup(NULL, NULL);
 	first(&dm);
 	wt_for_each_mode(mode) {
-		one(&dm, mode, store, wt_psize);
-		one(&dm, mode, plain, wt_psize);
-		if (wt_bsize == wt_psize)
+		one(&dm, mode, store, wt_unit);
+		one(&dm, mode, plain, wt_unit);
+		if (wt_bsize == wt_unit)
 			continue;
 		one(&dm, mode, store, wt_bsize);
 		one(&dm, mode, plain, wt_bsize);
