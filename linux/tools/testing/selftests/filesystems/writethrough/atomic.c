@@ -508,14 +508,16 @@ int main(void)
 	on(plain);
 	if (wt_scsi_debug()) {
 		on(wt_scsi_debug());
-		nvme = wt_nvme(wt_scsi_debug());
+		/* what is different there has nothing to do with the block size */
+		if (wt_bsize == wt_psize)
+			nvme = wt_nvme(wt_scsi_debug());
 	} else {
 		wt_note("note: no scsi_debug disk");
 	}
 	if (nvme) {
 		on(nvme);
 		wt_nvme_end();
-	} else {
+	} else if (wt_bsize == wt_psize) {
 		wt_note("note: no NVMe target");
 	}
 	wt_finish();
