@@ -28,6 +28,7 @@ static enum wt_mode mode;
 static unsigned int gen = 100;
 static unsigned int by_device, by_file_system;
 static bool unsure;		/* where dirty data is going to be */
+static bool sync_only;		/* it is about the disk, not the interfaces */
 static char *buf;
 
 /* ---------------------------------------------------------- the trace */
@@ -464,6 +465,8 @@ static void on(const char *dev)
 		for (len = atomic_min; len <= limit; len *= 4)
 			nowait(len);
 	wt_for_each_mode(mode) {
+		if (sync_only && mode != WT_SYNC)
+			continue;
 		/* What the sizes differ in does not depend on the interface. */
 		if (mode != WT_SYNC && limit > 4 * atomic_min)
 			limit = 4 * atomic_min;
@@ -515,6 +518,7 @@ int main(void)
 		wt_note("note: no scsi_debug disk");
 	}
 	if (nvme) {
+		sync_only = true;
 		on(nvme);
 		wt_nvme_end();
 	} else if (wt_bsize == wt_psize) {
