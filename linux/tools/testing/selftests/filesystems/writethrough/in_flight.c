@@ -4,10 +4,11 @@
  * its size; reads, writes and stat elsewhere in the file go on, the inode lock
  * is not held; fsync, sync_file_range, msync and syncfs wait for it, and so do
  * truncate, punch, collapse, insert, zero range, clone and a second write to
- * the same block.
+ * the same block. A page fault does not, not even beside an fsync that waits.
  *
  * Mutant: 001-no-wait
  * Mutant: 041-lock-held-in-wait
+ * Mutant: 160-fsync-locks-at-once
  * lab: --disk 600M --timeout 180
  */
 #include "wt.h"
@@ -203,6 +204,36 @@ static void do_not_wait(struct wt_dm *dm, enum wt_mode mode)
 	close(fd);
 }
 
+static void do_fault(void *arg)
+{
+	const char *map = mmap(NULL, LEN, PROT_READ, MAP_SHARED, *(int *)arg, OFF);
+	ssize_t bad;
+
+	wt_check(map != MAP_FAILED, "mmap");
+	bad = wt_mismatch(map, LEN, OFF, 2);
+	wt_check(bad < 0, "seen by mmap: byte %zd is not that of the write", bad);
+}
+
+static void fault_beside_fsync(struct wt_dm *dm, enum wt_mode mode)
+{
+	int fd = wt_make_file("file", FILE_SIZE, 1);
+	struct wt_request req;
+	pid_t waits, faults;
+
+	wt_dm_suspend(dm);
+	start(&req, mode, fd, OFF);
+	waits = wt_fork(do_fsync, &fd);
+	wt_check(!wt_exited(waits, 250), "fsync did not wait");
+	faults = wt_fork(do_fault, &fd);
+	wt_check(wt_exited(faults, 3000), "a read fault waits beside fsync");
+	wt_check(!wt_exited(waits, 0), "fsync did not wait for the fault to end");
+	wt_join(faults);
+	wt_dm_resume(dm);
+	wt_check(wt_wait(&req) == LEN, "write-through: %zd", req.res);
+	wt_join(waits);
+	close(fd);
+}
+
 int main(void)
 {
 	struct wt_dm dm;
@@ -217,6 +248,7 @@ int main(void)
 	close(wt_make_file("from", FILE_SIZE, 1));
 	wt_for_each_mode(mode) {
 		do_not_wait(&dm, mode);
+		fault_beside_fsync(&dm, mode);
 		for (i = 0; i < ARRAY_SIZE(waiters); i++)
 			wait_for_it(&dm, mode, i);
 	}
