@@ -31,7 +31,7 @@
  * between two of these, and then others before them.
  */
 static size_t iomap_writethrough_chunk(struct address_space *mapping,
-		loff_t pos, size_t count)
+				       loff_t pos, size_t count)
 {
 	size_t max = mapping_max_folio_size(mapping);
 
@@ -53,7 +53,7 @@ static int iomap_writethrough_io_error(int error)
 }
 
 static void iomap_writethrough_set_error(struct iomap_writethrough *wt,
-		int error)
+					 int error)
 {
 	cmpxchg(&wt->error, 0, iomap_writethrough_io_error(error));
 }
@@ -62,14 +62,14 @@ static void iomap_writethrough_set_error(struct iomap_writethrough *wt,
  * Is a folio of the range dirty, but not all of what it has of the range?
  */
 static bool iomap_writethrough_part_dirty(struct address_space *mapping,
-		loff_t pos, loff_t end)
+					  loff_t pos, loff_t end)
 {
 	unsigned int blkbits = mapping->host->i_blkbits;
 	bool found = false;
 
 	while (pos < end && !found) {
 		struct folio *folio = filemap_lock_folio(mapping,
-				pos >> PAGE_SHIFT);
+							 pos >> PAGE_SHIFT);
 		unsigned int block, last;
 
 		if (IS_ERR(folio)) {
@@ -82,7 +82,7 @@ static bool iomap_writethrough_part_dirty(struct address_space *mapping,
 		if (folio_test_dirty(folio) && folio->private)
 			for (; block <= last && !found; block++)
 				found = ifs_next_dirty_block(folio, block,
-						block) > block;
+							     block) > block;
 		folio_unlock(folio);
 		folio_put(folio);
 	}
@@ -111,7 +111,7 @@ static void iomap_writethrough_drop(struct iomap_writethrough *wt)
 
 	trace_iomap_writethrough_drop(mapping->host, pos, wt->size, wt->error);
 	while (invalidate_inode_pages2_range(mapping, pos >> PAGE_SHIFT,
-			(end - 1) >> PAGE_SHIFT)) {
+					     (end - 1) >> PAGE_SHIFT)) {
 		if (!tries-- ||
 		    !iomap_writethrough_part_dirty(mapping, pos, end))
 			break;
@@ -147,7 +147,7 @@ static ssize_t iomap_writethrough_complete(struct iomap_writethrough *wt)
 		 * up behind other work there.
 		 */
 		error = vfs_fsync_range(iocb->ki_filp, 1, 0,
-				!(iocb->ki_flags & IOCB_SYNC));
+					!(iocb->ki_flags & IOCB_SYNC));
 		if (error)
 			ret = iomap_writethrough_io_error(error);
 	}
@@ -170,8 +170,10 @@ static void iomap_writethrough_complete_async(struct iomap_writethrough *wt)
 
 static void iomap_writethrough_complete_work(struct work_struct *work)
 {
-	iomap_writethrough_complete_async(container_of(work,
-			struct iomap_writethrough, work));
+	struct iomap_writethrough *wt =
+		container_of(work, struct iomap_writethrough, work);
+
+	iomap_writethrough_complete_async(wt);
 }
 
 /* Is there something left to do that takes a task which may block? */
@@ -238,7 +240,7 @@ static unsigned int iomap_writethrough_iter_flags(const struct kiocb *iocb)
 }
 
 static struct folio *iomap_writethrough_get_folio(struct iomap_iter *iter,
-		loff_t pos, size_t len)
+						  loff_t pos, size_t len)
 {
 	struct address_space *mapping = iter->inode->i_mapping;
 	fgf_t fgp = FGP_LOCK | FGP_WRITE | FGP_CREAT | fgf_set_order(len);
@@ -252,7 +254,7 @@ static struct folio *iomap_writethrough_get_folio(struct iomap_iter *iter,
 	if (iter->flags & IOMAP_DONTCACHE)
 		fgp |= FGP_DONTCACHE;
 	return __filemap_get_folio(mapping, pos >> PAGE_SHIFT, fgp,
-			mapping_gfp_mask(mapping));
+				   mapping_gfp_mask(mapping));
 }
 
 /*
@@ -296,7 +298,7 @@ static bool iomap_writethrough_can_join(const struct iomap_folio_state *ifs)
  * It is up to iomap_writethrough_start_folio() to use them.
  */
 static bool iomap_writethrough_join(struct inode *inode, struct folio *folio,
-		size_t off, size_t len)
+				    size_t off, size_t len)
 {
 	struct iomap_folio_state *ifs = folio->private;
 
@@ -344,7 +346,8 @@ static void iomap_writethrough_give_back(struct folio *folio)
  *					store
  */
 static int iomap_writethrough_settle_folio(struct iomap_iter *iter,
-		struct folio *folio, loff_t pos, loff_t end)
+					   struct folio *folio, loff_t pos,
+					   loff_t end)
 {
 	unsigned int nr_blocks = i_blocks_per_folio(iter->inode, folio);
 	unsigned int block_size = i_blocksize(iter->inode);
@@ -352,12 +355,13 @@ static int iomap_writethrough_settle_folio(struct iomap_iter *iter,
 	if (!ifs_alloc(iter->inode, folio, iter->flags) && nr_blocks > 1)
 		return -EAGAIN;
 	if (folio_test_writeback(folio)) {
-		size_t off = offset_in_folio(folio, round_down(pos, block_size));
+		size_t off = offset_in_folio(folio,
+					     round_down(pos, block_size));
 
 		end = min_t(loff_t, round_up(end, block_size),
 			    folio_next_pos(folio));
 		if (!iomap_writethrough_join(iter->inode, folio, off,
-				end - folio_pos(folio) - off)) {
+					     end - folio_pos(folio) - off)) {
 			if (iter->flags & IOMAP_NOWAIT)
 				return -EAGAIN;
 			folio_wait_writeback(folio);
@@ -378,7 +382,7 @@ static int iomap_writethrough_settle_folio(struct iomap_iter *iter,
  * us.  If writeback goes on it is not, and we must not hold the lock once more.
  */
 static void iomap_writethrough_unlock(struct folio_batch *fbatch,
-		unsigned int first)
+				      unsigned int first)
 {
 	while (folio_batch_count(fbatch) > first) {
 		struct folio *folio = fbatch->folios[--fbatch->nr];
@@ -423,7 +427,7 @@ static void iomap_writethrough_trim(struct folio_batch *fbatch, loff_t end)
  * needs a folio at or before the one we wait at.
  */
 static ssize_t iomap_writethrough_lock(struct iomap_iter *iter, size_t len,
-		struct folio_batch *fbatch)
+				       struct folio_batch *fbatch)
 {
 	loff_t pos = iter->pos, end = pos + len;
 	int error = 0;
@@ -461,7 +465,8 @@ static ssize_t iomap_writethrough_lock(struct iomap_iter *iter, size_t len,
  * mix with another writer's in the middle.
  */
 static ssize_t iomap_writethrough_map(struct iomap_iter *iter,
-		struct iomap_writepage_ctx *wpc, size_t len, size_t left)
+				      struct iomap_writepage_ctx *wpc,
+				      size_t len, size_t left)
 {
 	unsigned int block_size = i_blocksize(iter->inode);
 	loff_t start = round_down(iter->pos, block_size);
@@ -471,7 +476,7 @@ static ssize_t iomap_writethrough_map(struct iomap_iter *iter,
 	if (iter->flags & IOMAP_OVERWRITE_ONLY)
 		end = round_up(iter->pos + left, block_size);
 	error = wpc->ops->writethrough_map(wpc, start, end - start,
-			iter->flags);
+					   iter->flags);
 	if (error)
 		return error;
 
@@ -487,9 +492,10 @@ static ssize_t iomap_writethrough_map(struct iomap_iter *iter,
 	return end - iter->pos;
 }
 
-static int iomap_writethrough_read_folio(const struct iomap_iter *iter,
-		const struct iomap_write_ops *write_ops, loff_t pos, size_t len,
-		struct folio *folio)
+static int
+iomap_writethrough_read_folio(const struct iomap_iter *iter,
+			      const struct iomap_write_ops *write_ops,
+			      loff_t pos, size_t len, struct folio *folio)
 {
 	struct iomap_iter sub = *iter;
 
@@ -503,8 +509,8 @@ static int iomap_writethrough_read_folio(const struct iomap_iter *iter,
  * beginning.
  */
 static ssize_t iomap_writethrough_read(const struct iomap_iter *iter,
-		const struct iomap_write_ops *write_ops,
-		struct folio_batch *fbatch, size_t len)
+				       const struct iomap_write_ops *write_ops,
+				       struct folio_batch *fbatch, size_t len)
 {
 	unsigned int block_mask = i_blocksize(iter->inode) - 1;
 	loff_t end = iter->pos + len;
@@ -525,7 +531,7 @@ static ssize_t iomap_writethrough_read(const struct iomap_iter *iter,
 		if (!((from | to) & block_mask))
 			continue;
 		error = iomap_writethrough_read_folio(iter, write_ops, from,
-				to - from, folio);
+						      to - from, folio);
 		if (error && !i)
 			return error;
 		if (error)
@@ -535,7 +541,7 @@ static ssize_t iomap_writethrough_read(const struct iomap_iter *iter,
 }
 
 static bool iomap_writethrough_block_uptodate(struct inode *inode,
-		struct folio *folio, size_t off)
+					      struct folio *folio, size_t off)
 {
 	struct iomap_folio_state *ifs = folio->private;
 
@@ -550,8 +556,9 @@ static bool iomap_writethrough_block_uptodate(struct inode *inode,
  * count is given back to the iov_iter.
  */
 static size_t iomap_writethrough_copy_folio(struct inode *inode,
-		struct folio *folio, size_t off, size_t len,
-		struct iov_iter *from, size_t *copied)
+					    struct folio *folio, size_t off,
+					    size_t len, struct iov_iter *from,
+					    size_t *copied)
 {
 	size_t good;
 
@@ -579,8 +586,8 @@ static size_t iomap_writethrough_copy_folio(struct inode *inode,
  * copied.
  */
 static size_t iomap_writethrough_copy(struct iomap_iter *iter,
-		struct folio_batch *fbatch, size_t len, struct iov_iter *from,
-		size_t *hint)
+				      struct folio_batch *fbatch, size_t len,
+				      struct iov_iter *from, size_t *hint)
 {
 	loff_t pos = iter->pos, end = pos + len;
 	unsigned int i;
@@ -593,7 +600,7 @@ static size_t iomap_writethrough_copy(struct iomap_iter *iter,
 		size_t good;
 
 		good = iomap_writethrough_copy_folio(iter->inode, folio, off,
-				bytes, from, hint);
+						     bytes, from, hint);
 		pos += good;
 		if (good < bytes)
 			break;
@@ -602,7 +609,7 @@ static size_t iomap_writethrough_copy(struct iomap_iter *iter,
 }
 
 static bool iomap_writethrough_folio_dirty(struct inode *inode,
-		struct folio *folio)
+					   struct folio *folio)
 {
 	unsigned int last = i_blocks_per_folio(inode, folio) - 1;
 
@@ -626,7 +633,7 @@ static bool iomap_writethrough_folio_dirty(struct inode *inode,
  *	dirty blocks: set PG_dirty
  */
 static void iomap_writethrough_clean_folio(struct inode *inode,
-		struct folio *folio)
+					   struct folio *folio)
 {
 	struct iomap_folio_state *ifs = folio->private;
 
@@ -643,7 +650,7 @@ static void iomap_writethrough_clean_folio(struct inode *inode,
  * after it has been looked at sets the tag after that.
  */
 static void iomap_writethrough_clear_dirty_tag(struct address_space *mapping,
-		struct folio *folio)
+					       struct folio *folio)
 {
 	unsigned long flags;
 
@@ -655,7 +662,7 @@ static void iomap_writethrough_clear_dirty_tag(struct address_space *mapping,
 }
 
 static void iomap_writethrough_start_writeback(struct inode *inode,
-		struct folio *folio)
+					       struct folio *folio)
 {
 	WARN_ON_ONCE(folio_test_writeback(folio));
 	if (folio_test_dirty(folio))
@@ -669,7 +676,7 @@ static void iomap_writethrough_start_writeback(struct inode *inode,
  * not end writeback as these are pending.
  */
 static void iomap_writethrough_use_reserved(struct inode *inode,
-		struct folio *folio, size_t len)
+					    struct folio *folio, size_t len)
 {
 	struct iomap_folio_state *ifs = folio->private;
 
@@ -690,7 +697,8 @@ static void iomap_writethrough_use_reserved(struct inode *inode,
  * submitted.
  */
 static void iomap_writethrough_start_folio(struct inode *inode,
-		struct folio *folio, size_t off, size_t len)
+					   struct folio *folio, size_t off,
+					   size_t len)
 {
 	struct iomap_folio_state *ifs = folio->private;
 
@@ -714,7 +722,7 @@ static void iomap_writethrough_start_folio(struct inode *inode,
  * before iomap_finish_folio_write().
  */
 void iomap_writethrough_end_folio(struct inode *inode, struct folio *folio,
-		size_t off, size_t len)
+				  size_t off, size_t len)
 {
 	if (folio->private)
 		ifs_end_range_write(inode, folio, off, len);
@@ -730,7 +738,7 @@ void iomap_writethrough_end_folio(struct inode *inode, struct folio *folio,
  * is durable by then stays so.
  */
 static bool iomap_writethrough_can_fua(const struct iomap *iomap,
-		const struct iomap_ioend *ioend)
+				       const struct iomap_ioend *ioend)
 {
 	struct block_device *bdev = ioend->io_bio.bi_bdev;
 
@@ -747,7 +755,8 @@ static bool iomap_writethrough_can_fua(const struct iomap *iomap,
  * necessary, and then FUA buys nothing for the rest.
  */
 static void iomap_writethrough_stamp_ioend(struct iomap_writethrough *wt,
-		const struct iomap *iomap, struct iomap_ioend *ioend)
+					   const struct iomap *iomap,
+					   struct iomap_ioend *ioend)
 {
 	struct bio *bio = &ioend->io_bio;
 
@@ -774,7 +783,8 @@ static void iomap_writethrough_stamp_ioend(struct iomap_writethrough *wt,
  * normal writeback to take care of.
  */
 static void iomap_writethrough_redirty_folio(struct inode *inode,
-		struct folio *folio, size_t off, size_t len)
+					     struct folio *folio, size_t off,
+					     size_t len)
 {
 	iomap_set_range_dirty(folio, off, len);
 	filemap_dirty_folio(inode->i_mapping, folio);
@@ -783,8 +793,9 @@ static void iomap_writethrough_redirty_folio(struct inode *inode,
 }
 
 static int iomap_writethrough_add_folio(struct iomap_writethrough *wt,
-		struct iomap_writepage_ctx *wpc, struct folio *folio,
-		loff_t start, size_t len, loff_t end_pos)
+					struct iomap_writepage_ctx *wpc,
+					struct folio *folio, loff_t start,
+					size_t len, loff_t end_pos)
 {
 	size_t off = offset_in_folio(folio, start);
 	ssize_t ret;
@@ -796,7 +807,7 @@ static int iomap_writethrough_add_folio(struct iomap_writethrough *wt,
 	 */
 	if (start + len > end_pos)
 		folio_zero_segment(folio, offset_in_folio(folio, end_pos),
-				folio_size(folio));
+				   folio_size(folio));
 
 	iomap_writethrough_start_folio(wpc->inode, folio, off, len);
 	ret = iomap_add_to_ioend(wpc, folio, start, end_pos, len);
@@ -820,8 +831,9 @@ static int iomap_writethrough_add_folio(struct iomap_writethrough *wt,
  * it as the block will not be dirty any more.
  */
 static void iomap_writethrough_add(struct iomap_writethrough *wt,
-		struct iomap_writepage_ctx *wpc, struct folio_batch *fbatch,
-		loff_t pos, size_t len)
+				   struct iomap_writepage_ctx *wpc,
+				   struct folio_batch *fbatch, loff_t pos,
+				   size_t len)
 {
 	unsigned int block_size = i_blocksize(wpc->inode);
 	loff_t end_pos = i_size_read(wpc->inode);
@@ -837,7 +849,7 @@ static void iomap_writethrough_add(struct iomap_writethrough *wt,
 		int error;
 
 		error = iomap_writethrough_add_folio(wt, wpc, folio, start,
-				next - start, end_pos);
+						     next - start, end_pos);
 		if (error)
 			iomap_writethrough_set_error(wt, error);
 		start = next;
@@ -861,29 +873,32 @@ static void iomap_writethrough_submit(struct iomap_writepage_ctx *wpc)
  * earlier, and may carry part of it in the block that the write begins in.
  */
 static void iomap_writethrough_update_size(struct iomap_iter *iter,
-		struct iomap_writepage_ctx *wpc, struct folio *folio,
-		size_t written)
+					   struct iomap_writepage_ctx *wpc,
+					   struct folio *folio, size_t written)
 {
 	loff_t old_size = i_size_read(iter->inode);
 
 	if (iter->pos + written <= old_size)
 		return;
-	if (old_size < iter->pos && folio_pos(folio) < iter->pos)
-		folio_zero_segment(folio,
-				offset_in_folio(folio, max(old_size,
-						folio_pos(folio))),
-				offset_in_folio(folio, iter->pos));
+	if (old_size < iter->pos && folio_pos(folio) < iter->pos) {
+		loff_t from = max(old_size, folio_pos(folio));
+
+		folio_zero_segment(folio, offset_in_folio(folio, from),
+				   offset_in_folio(folio, iter->pos));
+	}
 	i_size_write(iter->inode, iter->pos + written);
 	iter->iomap.flags |= IOMAP_F_SIZE_CHANGED;
 	/* and that has to be durable, too, see iomap_writethrough_can_fua() */
 	wpc->iomap.flags |= IOMAP_F_DIRTY;
 }
 
-static ssize_t iomap_writethrough_locked(struct iomap_writethrough *wt,
-		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc,
-		const struct iomap_write_ops *write_ops,
-		struct folio_batch *fbatch, struct iov_iter *from, size_t len,
-		size_t *hint)
+static ssize_t
+iomap_writethrough_locked(struct iomap_writethrough *wt,
+			  struct iomap_iter *iter,
+			  struct iomap_writepage_ctx *wpc,
+			  const struct iomap_write_ops *write_ops,
+			  struct folio_batch *fbatch, struct iov_iter *from,
+			  size_t len, size_t *hint)
 {
 	ssize_t ret;
 
@@ -926,9 +941,11 @@ static ssize_t iomap_writethrough_locked(struct iomap_writethrough *wt,
  * error before anything was changed.
  */
 static ssize_t iomap_writethrough_batch(struct iomap_writethrough *wt,
-		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc,
-		const struct iomap_write_ops *write_ops, struct iov_iter *from,
-		size_t len, size_t *hint)
+					struct iomap_iter *iter,
+					struct iomap_writepage_ctx *wpc,
+					const struct iomap_write_ops *write_ops,
+					struct iov_iter *from, size_t len,
+					size_t *hint)
 {
 	loff_t old_size = i_size_read(iter->inode);
 	struct folio_batch fbatch;
@@ -948,7 +965,7 @@ static ssize_t iomap_writethrough_batch(struct iomap_writethrough *wt,
 	folio_batch_init(&fbatch);
 	nofs_flag = memalloc_nofs_save();
 	ret = iomap_writethrough_locked(wt, iter, wpc, write_ops, &fbatch,
-			from, len, hint);
+					from, len, hint);
 	iomap_writethrough_unlock(&fbatch, 0);
 	iomap_writethrough_submit(wpc);
 	memalloc_nofs_restore(nofs_flag);
@@ -994,7 +1011,8 @@ static size_t iomap_writethrough_shrink(size_t bytes, size_t hint)
  * and @from tell how far it came.
  */
 int iomap_writethrough_overwrite(struct iomap_writethrough *wt,
-		struct iov_iter *from, struct iomap_writepage_ctx *wpc)
+				 struct iov_iter *from,
+				 struct iomap_writepage_ctx *wpc)
 {
 	struct iomap_iter iter = {
 		.inode		= wpc->inode,
@@ -1014,7 +1032,7 @@ int iomap_writethrough_overwrite(struct iomap_writethrough *wt,
 		size_t hint, bytes;
 
 		bytes = iomap_writethrough_chunk(mapping, iter.pos,
-				iov_iter_count(from));
+						 iov_iter_count(from));
 		/* one batch or none, so do not even begin with more */
 		if ((iter.flags & IOMAP_NOWAIT) &&
 		    bytes < iov_iter_count(from)) {
@@ -1022,7 +1040,7 @@ int iomap_writethrough_overwrite(struct iomap_writethrough *wt,
 			break;
 		}
 		ret = iomap_writethrough_batch(wt, &iter, wpc, NULL, from,
-				bytes, &hint);
+					       bytes, &hint);
 		if (ret < 0) {
 			error = ret;
 			break;
@@ -1050,9 +1068,10 @@ int iomap_writethrough_overwrite(struct iomap_writethrough *wt,
 EXPORT_SYMBOL_GPL(iomap_writethrough_overwrite);
 
 static int iomap_writethrough_iter(struct iomap_writethrough *wt,
-		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc,
-		const struct iomap_write_ops *write_ops, struct iov_iter *from,
-		size_t *limit)
+				   struct iomap_iter *iter,
+				   struct iomap_writepage_ctx *wpc,
+				   const struct iomap_write_ops *write_ops,
+				   struct iov_iter *from, size_t *limit)
 {
 	do {
 		size_t bytes = min_t(u64, *limit, iomap_length(iter));
@@ -1060,15 +1079,16 @@ static int iomap_writethrough_iter(struct iomap_writethrough *wt,
 		ssize_t ret;
 
 		bytes = iomap_writethrough_chunk(iter->inode->i_mapping,
-				iter->pos, bytes);
+						 iter->pos, bytes);
 
 		ret = iomap_writethrough_batch(wt, iter, wpc, write_ops, from,
-				bytes, &hint);
+					       bytes, &hint);
 		if (ret < 0)
 			return ret;
 		if (iter->iomap.flags & IOMAP_F_STALE)
 			break;
-		*limit = ret ? SIZE_MAX : iomap_writethrough_shrink(bytes, hint);
+		*limit = ret ? SIZE_MAX :
+			       iomap_writethrough_shrink(bytes, hint);
 		iomap_iter_advance(iter, ret);
 		cond_resched();
 	} while (iov_iter_count(from) && iomap_length(iter));
@@ -1095,9 +1115,11 @@ static int iomap_writethrough_iter(struct iomap_writethrough *wt,
  * iocb and @from tell how far it came.
  */
 int iomap_writethrough_allocate(struct iomap_writethrough *wt,
-		struct iov_iter *from, struct iomap_writepage_ctx *wpc,
-		const struct iomap_ops *ops,
-		const struct iomap_write_ops *write_ops, void *private)
+				struct iov_iter *from,
+				struct iomap_writepage_ctx *wpc,
+				const struct iomap_ops *ops,
+				const struct iomap_write_ops *write_ops,
+				void *private)
 {
 	struct iomap_iter iter = {
 		.inode		= wpc->inode,
@@ -1114,7 +1136,7 @@ int iomap_writethrough_allocate(struct iomap_writethrough *wt,
 	blk_start_plug(&plug);
 	while ((ret = iomap_iter(&iter, ops)) > 0)
 		iter.status = iomap_writethrough_iter(wt, &iter, wpc,
-				write_ops, from, &limit);
+						      write_ops, from, &limit);
 	blk_finish_plug(&plug);
 	return ret;
 }
@@ -1160,7 +1182,7 @@ static void iomap_writethrough_atomic_release(struct iomap_writethrough *wt)
  * are about to write to: to pin it takes locks that come before ours.
  */
 static int iomap_writethrough_pin(struct iomap_writethrough_atomic *atomic,
-		struct iov_iter *from)
+				  struct iov_iter *from)
 {
 	struct iov_iter iter = *from;
 
@@ -1170,14 +1192,14 @@ static int iomap_writethrough_pin(struct iomap_writethrough_atomic *atomic,
 		ssize_t len;
 
 		len = iov_iter_extract_pages(&iter, &p, SIZE_MAX,
-				ARRAY_SIZE(pages), 0, &offset);
+					     ARRAY_SIZE(pages), 0, &offset);
 		if (len <= 0)
 			return len ? len : -EFAULT;
 		while (len > 0) {
 			size_t bytes = min_t(size_t, len, PAGE_SIZE - offset);
 
 			bvec_set_page(&atomic->source[atomic->nr_pages++],
-					*next++, bytes, offset);
+				      *next++, bytes, offset);
 			offset = 0;
 			len -= bytes;
 		}
@@ -1201,7 +1223,8 @@ iomap_writethrough_atomic_alloc(struct iov_iter *from)
 	if (!atomic)
 		return ERR_PTR(-ENOMEM);
 	atomic->source = kvmalloc(nr_pages * sizeof(*atomic->source) +
-			nr_folios * sizeof(*atomic->folios), GFP_KERNEL);
+				  nr_folios * sizeof(*atomic->folios),
+				  GFP_KERNEL);
 	if (!atomic->source) {
 		kfree(atomic);
 		return ERR_PTR(-ENOMEM);
@@ -1239,7 +1262,7 @@ iomap_writethrough_atomic_unlock(struct iomap_writethrough_atomic *atomic)
  */
 static int
 iomap_writethrough_atomic_lock(struct iomap_writethrough_atomic *atomic,
-		struct iomap_iter *iter)
+			       struct iomap_iter *iter)
 {
 	loff_t pos = iter->pos, end = pos + iter->len;
 
@@ -1264,7 +1287,8 @@ iomap_writethrough_atomic_lock(struct iomap_writethrough_atomic *atomic,
 }
 
 static bool iomap_writethrough_range_dirty(struct inode *inode,
-		struct folio *folio, size_t off, size_t len)
+					   struct folio *folio, size_t off,
+					   size_t len)
 {
 	unsigned int first = off >> inode->i_blkbits;
 	unsigned int last = (off + len - 1) >> inode->i_blkbits;
@@ -1282,7 +1306,7 @@ static bool iomap_writethrough_range_dirty(struct inode *inode,
  */
 static bool
 iomap_writethrough_atomic_dirty(struct iomap_writethrough_atomic *atomic,
-		struct iomap_iter *iter)
+				struct iomap_iter *iter)
 {
 	loff_t end = iter->pos + iter->len;
 	unsigned int i;
@@ -1293,7 +1317,8 @@ iomap_writethrough_atomic_dirty(struct iomap_writethrough_atomic *atomic,
 		loff_t to = min_t(loff_t, end, folio_next_pos(folio));
 
 		if (iomap_writethrough_range_dirty(iter->inode, folio,
-				offset_in_folio(folio, from), to - from))
+						   offset_in_folio(folio, from),
+						   to - from))
 			return true;
 	}
 	return false;
@@ -1321,19 +1346,21 @@ static int iomap_writethrough_flush(struct iomap_iter *iter)
  */
 static int
 iomap_writethrough_atomic_map(struct iomap_writethrough_atomic *atomic,
-		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc)
+			      struct iomap_iter *iter,
+			      struct iomap_writepage_ctx *wpc)
 {
 	const struct iomap *iomap = &wpc->iomap;
 	int error;
 
 	error = wpc->ops->writethrough_map(wpc, iter->pos, iter->len,
-			iter->flags);
+					   iter->flags);
 	if (error)
 		return error;
 	if (WARN_ON_ONCE(iomap->offset > iter->pos))
 		return -EIO;
 	if (!(iomap->flags & IOMAP_F_ATOMIC_BIO))
-		return WARN_ON_ONCE(!(iomap->flags & IOMAP_F_SHARED)) ? -EIO : 0;
+		return WARN_ON_ONCE(!(iomap->flags & IOMAP_F_SHARED)) ?
+		       -EIO : 0;
 	if (WARN_ON_ONCE(iomap->offset + iomap->length <
 			 iter->pos + iter->len))
 		return -EIO;
@@ -1346,14 +1373,14 @@ iomap_writethrough_atomic_map(struct iomap_writethrough_atomic *atomic,
 /* Whole blocks, from pages that are pinned: nothing to read, and never short. */
 static void
 iomap_writethrough_atomic_copy(struct iomap_writethrough_atomic *atomic,
-		struct iomap_iter *iter)
+			       struct iomap_iter *iter)
 {
 	loff_t pos = iter->pos, end = pos + iter->len;
 	struct iov_iter from;
 	unsigned int i;
 
 	iov_iter_bvec(&from, ITER_SOURCE, atomic->source, atomic->nr_pages,
-			iter->len);
+		      iter->len);
 	for (i = 0; i < atomic->nr_folios; i++) {
 		struct folio *folio = atomic->folios[i];
 		size_t off = offset_in_folio(folio, pos);
@@ -1361,14 +1388,16 @@ iomap_writethrough_atomic_copy(struct iomap_writethrough_atomic *atomic,
 		size_t copied;
 
 		WARN_ON_ONCE(iomap_writethrough_copy_folio(iter->inode, folio,
-				off, bytes, &from, &copied) != bytes);
+							   off, bytes, &from,
+							   &copied) != bytes);
 		pos += bytes;
 	}
 }
 
 static void
 iomap_writethrough_atomic_stamp(struct iomap_writethrough_atomic *atomic,
-		const struct iomap *iomap, struct iomap_ioend *ioend)
+				const struct iomap *iomap,
+				struct iomap_ioend *ioend)
 {
 	if (ioend->io_flags & IOMAP_IOEND_WRITETHROUGH)
 		return;
@@ -1382,19 +1411,21 @@ iomap_writethrough_atomic_stamp(struct iomap_writethrough_atomic *atomic,
 /* Add what is left of a folio, up to the end of the mapping at @pos. */
 static ssize_t
 iomap_writethrough_atomic_add_range(struct iomap_writethrough_atomic *atomic,
-		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc,
-		struct folio *folio, loff_t pos, size_t len)
+				    struct iomap_iter *iter,
+				    struct iomap_writepage_ctx *wpc,
+				    struct folio *folio, loff_t pos, size_t len)
 {
 	ssize_t ret;
 
 	if (pos >= wpc->iomap.offset + wpc->iomap.length) {
 		ret = wpc->ops->writethrough_map(wpc, pos,
-				iter->pos + iter->len - pos, iter->flags);
+						 iter->pos + iter->len - pos,
+						 iter->flags);
 		if (ret)
 			return ret;
 	}
 	ret = iomap_add_to_ioend(wpc, folio, pos, i_size_read(iter->inode),
-			len);
+				 len);
 	if (ret < 0)
 		return ret;
 	wpc->nr_folios++;
@@ -1410,7 +1441,8 @@ iomap_writethrough_atomic_add_range(struct iomap_writethrough_atomic *atomic,
  */
 static int
 iomap_writethrough_atomic_add(struct iomap_writethrough_atomic *atomic,
-		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc)
+			      struct iomap_iter *iter,
+			      struct iomap_writepage_ctx *wpc)
 {
 	loff_t pos = iter->pos, end = pos + iter->len;
 	unsigned int i;
@@ -1422,18 +1454,21 @@ iomap_writethrough_atomic_add(struct iomap_writethrough_atomic *atomic,
 		loff_t next = min_t(loff_t, end, folio_next_pos(folio));
 
 		iomap_writethrough_start_folio(iter->inode, folio,
-				offset_in_folio(folio, pos), next - pos);
+					       offset_in_folio(folio, pos),
+					       next - pos);
 		while (pos < next) {
+			size_t off = offset_in_folio(folio, pos);
+			size_t len = next - pos;
 			ssize_t ret;
 
 			ret = iomap_writethrough_atomic_add_range(atomic, iter,
-					wpc, folio, pos, next - pos);
+								  wpc, folio,
+								  pos, len);
 			if (ret < 0) {
 				iomap_writethrough_end_folio(iter->inode, folio,
-						offset_in_folio(folio, pos),
-						next - pos);
+							     off, len);
 				iomap_finish_folio_write(iter->inode, folio,
-						next - pos);
+							 len);
 				return ret;
 			}
 			pos += ret;
@@ -1448,7 +1483,8 @@ iomap_writethrough_atomic_add(struct iomap_writethrough_atomic *atomic,
  */
 static int
 iomap_writethrough_atomic_locked(struct iomap_writethrough_atomic *atomic,
-		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc)
+				 struct iomap_iter *iter,
+				 struct iomap_writepage_ctx *wpc)
 {
 	struct iomap_writethrough *wt = &atomic->wt;
 	int error;
@@ -1473,7 +1509,8 @@ iomap_writethrough_atomic_locked(struct iomap_writethrough_atomic *atomic,
 
 static int
 iomap_writethrough_atomic_try(struct iomap_writethrough_atomic *atomic,
-		struct iomap_iter *iter, struct iomap_writepage_ctx *wpc)
+			      struct iomap_iter *iter,
+			      struct iomap_writepage_ctx *wpc)
 {
 	loff_t old_size = i_size_read(iter->inode);
 	unsigned int nofs_flag;
@@ -1523,7 +1560,8 @@ iomap_writethrough_atomic_try(struct iomap_writethrough_atomic *atomic,
  * -EAGAIN if it would block and IOCB_NOWAIT is set.
  */
 int iomap_writethrough_atomic(struct iomap_writethrough *wt,
-		struct iov_iter *from, struct iomap_writepage_ctx *wpc)
+			      struct iov_iter *from,
+			      struct iomap_writepage_ctx *wpc)
 {
 	struct iomap_writethrough_atomic *atomic =
 		iomap_writethrough_to_atomic(wt);
@@ -1565,7 +1603,7 @@ int iomap_writethrough_atomic(struct iomap_writethrough *wt,
 EXPORT_SYMBOL_GPL(iomap_writethrough_atomic);
 
 static int iomap_writethrough_init_sync(struct iomap_writethrough *wt,
-		struct super_block *sb)
+					struct super_block *sb)
 {
 	if (!iocb_is_dsync(wt->iocb))
 		return 0;
@@ -1590,7 +1628,7 @@ static int iomap_writethrough_init_sync(struct iomap_writethrough *wt,
  */
 struct iomap_writethrough *
 iomap_writethrough_begin(struct iomap_writethrough *onstack,
-		struct kiocb *iocb, struct iov_iter *from)
+			 struct kiocb *iocb, struct iov_iter *from)
 {
 	struct inode *inode = iocb->ki_filp->f_mapping->host;
 	struct iomap_writethrough *wt = onstack;

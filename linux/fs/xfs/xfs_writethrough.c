@@ -27,7 +27,8 @@
 /* The writeback context of one write. */
 struct xfs_writethrough_ctx {
 	struct xfs_writepage_ctx	wpc;
-	bool				check_durable;	/* see function of that name */
+	/* see function of that name */
+	bool				check_durable;
 	loff_t				staged_end;	/* of an atomic write */
 };
 
@@ -135,7 +136,8 @@ xfs_writethrough_check_mapped(
 		return;
 	xfs_ilock(ip, XFS_ILOCK_SHARED);
 	xfs_writethrough_check_durable(wpc,
-			min_t(loff_t, offset + len, i_size_read(wpc->inode)));
+				       min_t(loff_t, offset + len,
+					     i_size_read(wpc->inode)));
 	xfs_iunlock(ip, XFS_ILOCK_SHARED);
 }
 
@@ -154,19 +156,19 @@ xfs_writethrough_check_mapped(
  */
 static int
 xfs_writethrough_map_overwrite(
-	struct iomap_writepage_ctx	*wpc,
-	loff_t				offset,
-	unsigned int			len,
-	unsigned int			flags)
+	struct iomap_writepage_ctx *wpc,
+	loff_t			offset,
+	unsigned int		len,
+	unsigned int		flags)
 {
-	struct xfs_inode		*ip = XFS_I(wpc->inode);
-	struct xfs_mount		*mp = ip->i_mount;
-	xfs_fileoff_t			offset_fsb = XFS_B_TO_FSBT(mp, offset);
-	xfs_fileoff_t			end_fsb = XFS_B_TO_FSB(mp, offset + len);
-	struct xfs_bmbt_irec		imap;
-	struct xfs_iext_cursor		icur;
-	unsigned int			lockmode;
-	int				error = -EAGAIN;
+	struct xfs_inode	*ip = XFS_I(wpc->inode);
+	struct xfs_mount	*mp = ip->i_mount;
+	xfs_fileoff_t		offset_fsb = XFS_B_TO_FSBT(mp, offset);
+	xfs_fileoff_t		end_fsb = XFS_B_TO_FSB(mp, offset + len);
+	struct xfs_bmbt_irec	imap;
+	struct xfs_iext_cursor	icur;
+	unsigned int		lockmode;
+	int			error = -EAGAIN;
 
 	if (xfs_is_shutdown(mp))
 		return -EIO;
@@ -195,10 +197,10 @@ xfs_writethrough_map_overwrite(
 
 	XFS_WPC(wpc)->data_seq = READ_ONCE(ip->i_df.if_seq);
 	error = xfs_bmbt_to_iomap(ip, &wpc->iomap, &imap, 0, 0,
-			XFS_WPC(wpc)->data_seq);
+				  XFS_WPC(wpc)->data_seq);
 	xfs_writethrough_check_durable(wpc, offset + len);
 	trace_xfs_map_blocks_found(ip, offset, i_blocksize(wpc->inode),
-			XFS_DATA_FORK, &imap);
+				   XFS_DATA_FORK, &imap);
 out_unlock:
 	xfs_iunlock(ip, lockmode);
 	return error;
@@ -250,7 +252,8 @@ xfs_writethrough_needs_cow(
 	struct xfs_bmbt_irec	*imap,
 	bool			*needs_cow)
 {
-	xfs_fileoff_t		end_fsb = imap->br_startoff + imap->br_blockcount;
+	xfs_fileoff_t		end_fsb = imap->br_startoff +
+					  imap->br_blockcount;
 	struct xfs_bmbt_irec	cmap, shared_map = *imap;
 	struct xfs_iext_cursor	icur;
 	int			error;
@@ -264,7 +267,7 @@ xfs_writethrough_needs_cow(
 		return 0;
 	if (xfs_inode_has_cow_data(ip) &&
 	    xfs_iext_lookup_extent(ip, ip->i_cowfp, imap->br_startoff, &icur,
-			&cmap) &&
+				   &cmap) &&
 	    cmap.br_startoff < end_fsb)
 		return 0;
 
@@ -281,20 +284,20 @@ xfs_writethrough_needs_cow(
  */
 static int
 xfs_writethrough_map_device_atomic(
-	struct iomap_writepage_ctx	*wpc,
-	loff_t				offset,
-	unsigned int			len,
-	unsigned int			flags)
+	struct iomap_writepage_ctx *wpc,
+	loff_t			offset,
+	unsigned int		len,
+	unsigned int		flags)
 {
-	struct xfs_inode		*ip = XFS_I(wpc->inode);
-	struct xfs_mount		*mp = ip->i_mount;
-	xfs_fileoff_t			offset_fsb = XFS_B_TO_FSBT(mp, offset);
-	xfs_fileoff_t			end_fsb = XFS_B_TO_FSB(mp, offset + len);
-	struct xfs_bmbt_irec		imap;
-	struct xfs_iext_cursor		icur;
-	unsigned int			lockmode;
-	bool				needs_cow;
-	int				error;
+	struct xfs_inode	*ip = XFS_I(wpc->inode);
+	struct xfs_mount	*mp = ip->i_mount;
+	xfs_fileoff_t		offset_fsb = XFS_B_TO_FSBT(mp, offset);
+	xfs_fileoff_t		end_fsb = XFS_B_TO_FSB(mp, offset + len);
+	struct xfs_bmbt_irec	imap;
+	struct xfs_iext_cursor	icur;
+	unsigned int		lockmode;
+	bool			needs_cow;
+	int			error;
 
 	if (len > xfs_inode_buftarg(ip)->bt_awu_max)
 		return -ENOPROTOOPT;
@@ -327,7 +330,7 @@ xfs_writethrough_map_device_atomic(
 
 	XFS_WPC(wpc)->data_seq = READ_ONCE(ip->i_df.if_seq);
 	error = xfs_bmbt_to_iomap(ip, &wpc->iomap, &imap, 0,
-			IOMAP_F_ATOMIC_BIO, XFS_WPC(wpc)->data_seq);
+				  IOMAP_F_ATOMIC_BIO, XFS_WPC(wpc)->data_seq);
 	xfs_writethrough_check_durable(wpc, offset + len);
 	trace_xfs_map_blocks_found(ip, offset, len, XFS_DATA_FORK, &imap);
 out_unlock:
@@ -394,6 +397,7 @@ xfs_writethrough_map_one(
 	unsigned int			len)
 {
 	struct xfs_inode		*ip = XFS_I(wpc->inode);
+	struct xfs_mount		*mp = ip->i_mount;
 	struct xfs_bmbt_irec		imap;
 	u64				seq;
 	int				error;
@@ -407,9 +411,8 @@ xfs_writethrough_map_one(
 	if (error)
 		return error;
 	if (wpc->iomap.type == IOMAP_HOLE) {
-		error = xfs_iomap_write_direct(ip,
-				XFS_B_TO_FSBT(ip->i_mount, offset), 1, 0, &imap,
-				&seq);
+		error = xfs_iomap_write_direct(ip, XFS_B_TO_FSBT(mp, offset),
+					       1, 0, &imap, &seq);
 		if (error)
 			return error;
 		wpc->iomap.length = 0;
@@ -433,7 +436,8 @@ xfs_writethrough_map_staged(
 	struct iomap			srcmap = { .type = IOMAP_HOLE };
 
 	return xfs_atomic_write_cow_iomap_begin(wpc->inode, offset, len,
-			IOMAP_WRITE | IOMAP_ATOMIC, &wpc->iomap, &srcmap);
+						IOMAP_WRITE | IOMAP_ATOMIC,
+						&wpc->iomap, &srcmap);
 }
 
 /*
@@ -456,7 +460,7 @@ xfs_writethrough_stage(
 
 	if (ip->i_delayed_blks)
 		xfs_bmap_punch_delalloc_range(ip, XFS_DATA_FORK, offset, end,
-				NULL);
+					      NULL);
 	while (pos < end) {
 		error = xfs_writethrough_map_staged(wpc, pos, end - pos);
 		if (error)
@@ -613,7 +617,7 @@ retry:
 		error = -EAGAIN;
 		if (xfs_writethrough_iolock(iocb, from) == XFS_IOLOCK_SHARED)
 			error = iomap_writethrough_overwrite(wt, from,
-					&ctx.wpc.ctx);
+							     &ctx.wpc.ctx);
 		if (error == -EAGAIN && !(iocb->ki_flags & IOCB_NOWAIT)) {
 			xfs_iunlock(ip, iolock);
 			wanted = XFS_IOLOCK_EXCL;
@@ -623,8 +627,8 @@ retry:
 	}
 
 	error = iomap_writethrough_allocate(wt, from, &ctx.wpc.ctx,
-			&xfs_buffered_write_iomap_ops, &xfs_iomap_write_ops,
-			NULL);
+					    &xfs_buffered_write_iomap_ops,
+					    &xfs_iomap_write_ops, NULL);
 	if ((error == -EDQUOT || error == -ENOSPC) && !wt->size &&
 	    !cleared_space) {
 		xfs_writethrough_free_space(ip, iolock, error);

@@ -91,8 +91,9 @@ static void writethrough_chunk_small(struct kunit *test)
 						 MAX_RW_COUNT));
 	KUNIT_EXPECT_EQ(test, most,
 			iomap_writethrough_chunk(mapping,
-						 MAX_LFS_FILESIZE - 2 * most + 1,
-					2 * most - 1));
+						 MAX_LFS_FILESIZE -
+						 2 * most + 1,
+						 2 * most - 1));
 }
 
 static void writethrough_chunk_large(struct kunit *test)
@@ -282,7 +283,7 @@ static bool writethrough_uptodate(struct kunit *test, unsigned int block)
 	struct writethrough_test *t = test->priv;
 
 	return iomap_writethrough_block_uptodate(t->inode, t->folios[0],
-			block * BLOCK);
+						 block * BLOCK);
 }
 
 static void writethrough_copy_whole(struct kunit *test)
@@ -413,7 +414,7 @@ static void writethrough_copy_batch(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 5, iov_iter_count(&from));
 	KUNIT_EXPECT_MEMEQ(test, t->data,
 			   (char *)folio_address(t->folios[0]) + BLOCK,
-			PAGE_SIZE - BLOCK);
+			   PAGE_SIZE - BLOCK);
 	KUNIT_EXPECT_MEMEQ(test, t->data + PAGE_SIZE - BLOCK,
 			   folio_address(t->folios[1]), 2 * BLOCK);
 
