@@ -23,12 +23,12 @@
 #include "../internal.h"
 
 /*
- * How much of @count bytes at @pos to try in one batch.  A batch that is not the
- * last should end where a folio does: the next one would lock it once more, and
- * might have to wait for our own I/O to the rest of it, with the inode lock held.
- * Folios are naturally aligned, so where large ones are possible a batch does not
- * cross a boundary of the largest.  It must not: khugepaged locks the folios
- * between two of these, and then others before them.
+ * How much of @count bytes at @pos to try in one batch.  A batch that is not
+ * the last should end where a folio does: the next one would lock it once more,
+ * and might have to wait for our own I/O to the rest of it, with the inode lock
+ * held.  Folios are naturally aligned, so where large ones are possible a batch
+ * does not cross a boundary of the largest.  It must not: khugepaged locks the
+ * folios between two of these, and then others before them.
  */
 static size_t iomap_writethrough_chunk(struct address_space *mapping,
 				       loff_t pos, size_t count)
@@ -94,13 +94,14 @@ static bool iomap_writethrough_part_dirty(struct address_space *mapping,
  * even in part, and has to go.
  *
  * Its writeback has ended, so what is not dirty now was not modified since, and
- * reads back as what was there before.  What is dirty is somebody else's by now,
- * and stays.  If that is part of a folio only, it is written, so that the rest can
- * go; if it comes again and again, it is for reclaim to drop what is left.
+ * reads back as what was there before.  What is dirty is somebody else's by
+ * now, and stays.  If that is part of a folio only, it is written, so that the
+ * rest can go; if it comes again and again, it is for reclaim to drop what is
+ * left.
  *
  * Called in a task that holds no lock of the inode.  It waits for folios, whose
- * holder may be waiting for about anything, so that it must be in nobody's way, see
- * iomap_writethrough_queue().
+ * holder may be waiting for about anything, so that it must be in nobody's way,
+ * see iomap_writethrough_queue().
  */
 static void iomap_writethrough_drop(struct iomap_writethrough *wt)
 {
@@ -125,8 +126,8 @@ static void iomap_writethrough_drop(struct iomap_writethrough *wt)
  * All I/O of @wt has ended, and nobody else refers to it any more: make what is
  * left durable if asked to, and turn the outcome into a return value.
  *
- * The position has moved with the submission, and goes back if that was in vain:
- * to the caller it only moves if the write succeeded.
+ * The position has moved with the submission, and goes back if that was in
+ * vain: to the caller it only moves if the write succeeded.
  */
 static ssize_t iomap_writethrough_complete(struct iomap_writethrough *wt)
 {
@@ -185,10 +186,10 @@ static bool iomap_writethrough_needs_task(struct iomap_writethrough *wt)
 }
 
 /*
- * To make it durable takes no folio, and is done beside the completions of direct
- * I/O, with a thread to rescue them when memory is short.  What has failed may have
- * to wait for a folio, and somebody who has locked that for direct I/O to other
- * files, in search of space:
+ * To make it durable takes no folio, and is done beside the completions of
+ * direct I/O, with a thread to rescue them when memory is short.  What has
+ * failed may have to wait for a folio, and somebody who has locked that for
+ * direct I/O to other files, in search of space:
  *
  *	atomic write			completion of one that has failed
  *
@@ -411,9 +412,9 @@ static void iomap_writethrough_trim(struct folio_batch *fbatch, loff_t end)
  *
  * Everybody who locks several folios of a file does so in ascending order, and
  * a folio that is under writeback but not submitted yet is only ever held back
- * by somebody who is about to lock a folio behind it, or to map, allocate or read
- * blocks, which does not wait for writeback.  Be it that he has put it under
- * writeback or that he has joined that:
+ * by somebody who is about to lock a folio behind it, or to map, allocate or
+ * read blocks, which does not wait for writeback.  Be it that he has put it
+ * under writeback or that he has joined that:
  *
  *	write-through			writeback, or write-through
  *
@@ -618,8 +619,8 @@ static bool iomap_writethrough_folio_dirty(struct inode *inode,
 
 /*
  * The dirty state of blocks that are going to be written has been cleared.  If
- * others are dirty, so is the folio, and keeps the TOWRITE tag by which an fsync
- * that runs right now is going to find them.  Else it becomes clean.
+ * others are dirty, so is the folio, and keeps the TOWRITE tag by which an
+ * fsync that runs right now is going to find them.  Else it becomes clean.
  *
  * Whoever has pinned a folio may dirty it without holding its lock, block bits
  * first.  Hence the bits are looked at again after PG_dirty has been cleared:
@@ -646,8 +647,8 @@ static void iomap_writethrough_clean_folio(struct inode *inode,
 
 /*
  * The page cache brings its tag in line with PG_dirty when writeback starts.
- * Writeback that is joined has started already.  As there, whoever sets PG_dirty
- * after it has been looked at sets the tag after that.
+ * Writeback that is joined has started already.  As there, whoever sets
+ * PG_dirty after it has been looked at sets the tag after that.
  */
 static void iomap_writethrough_clear_dirty_tag(struct address_space *mapping,
 					       struct folio *folio)
@@ -734,8 +735,8 @@ void iomap_writethrough_end_folio(struct inode *inode, struct folio *folio,
  * completion, or what the file system has said of the mapping.
  *
  * That has been said for all the rest of the write, after a wait for its first
- * block, and while nobody could have been half way through a change of it.  What
- * is durable by then stays so.
+ * block, and while nobody could have been half way through a change of it.
+ * What is durable by then stays so.
  */
 static bool iomap_writethrough_can_fua(const struct iomap *iomap,
 				       const struct iomap_ioend *ioend)
@@ -1148,7 +1149,8 @@ EXPORT_SYMBOL_GPL(iomap_writethrough_allocate);
  * written elsewhere, and then remaps it at once.
  *
  * As nothing may stop half way, all that is needed is at hand before the first
- * byte is copied: the source is pinned, and the batch has the size of the write.
+ * byte is copied: the source is pinned, and the batch has the size of the
+ * write.
  */
 struct iomap_writethrough_atomic {
 	struct iomap_writethrough	wt;	/* first, see _complete() */
@@ -1178,8 +1180,8 @@ static void iomap_writethrough_atomic_release(struct iomap_writethrough *wt)
 }
 
 /*
- * Pin the source, so that the copy is not short.  It may be a mapping of what we
- * are about to write to: to pin it takes locks that come before ours.
+ * Pin the source, so that the copy is not short.  It may be a mapping of what
+ * we are about to write to: to pin it takes locks that come before ours.
  */
 static int iomap_writethrough_pin(struct iomap_writethrough_atomic *atomic,
 				  struct iov_iter *from)
@@ -1257,8 +1259,8 @@ iomap_writethrough_atomic_unlock(struct iomap_writethrough_atomic *atomic)
  * Lock all folios of the range, in ascending order like everybody, and let each
  * come to rest.  Unlike others an atomic write does not join writeback of other
  * blocks, which takes this one wait; nobody can join with the folio locked.
- * Others may join ours later.  It ends for the folio when all have completed, for
- * the atomic write's blocks not before all of that is remapped.
+ * Others may join ours later.  It ends for the folio when all have completed,
+ * for the atomic write's blocks not before all of that is remapped.
  */
 static int
 iomap_writethrough_atomic_lock(struct iomap_writethrough_atomic *atomic,
@@ -1325,8 +1327,8 @@ iomap_writethrough_atomic_dirty(struct iomap_writethrough_atomic *atomic,
 }
 
 /*
- * Write back what is dirty in the range, before any folio is locked: an error is
- * that of whoever wrote it, and nothing has been touched.
+ * Write back what is dirty in the range, before any folio is locked: an error
+ * is that of whoever wrote it, and nothing has been touched.
  */
 static int iomap_writethrough_flush(struct iomap_iter *iter)
 {
@@ -1341,8 +1343,8 @@ static int iomap_writethrough_flush(struct iomap_iter *iter)
 }
 
 /*
- * Map all of the range, or nothing.  One bio has to hold all of it if the device
- * is to see to it that it does not tear.
+ * Map all of the range, or nothing.  One bio has to hold all of it if the
+ * device is to see to it that it does not tear.
  */
 static int
 iomap_writethrough_atomic_map(struct iomap_writethrough_atomic *atomic,
@@ -1370,7 +1372,9 @@ iomap_writethrough_atomic_map(struct iomap_writethrough_atomic *atomic,
 	return 0;
 }
 
-/* Whole blocks, from pages that are pinned: nothing to read, and never short. */
+/*
+ * Whole blocks, from pages that are pinned: nothing to read, and never short.
+ */
 static void
 iomap_writethrough_atomic_copy(struct iomap_writethrough_atomic *atomic,
 			       struct iomap_iter *iter)
@@ -1478,8 +1482,8 @@ iomap_writethrough_atomic_add(struct iomap_writethrough_atomic *atomic,
 }
 
 /*
- * Returns 0 if all was submitted, 1 if something was dirty, or an error; in both
- * latter cases nothing has been changed.
+ * Returns 0 if all was submitted, 1 if something was dirty, or an error; in
+ * both latter cases nothing has been changed.
  */
 static int
 iomap_writethrough_atomic_locked(struct iomap_writethrough_atomic *atomic,
@@ -1544,17 +1548,17 @@ iomap_writethrough_atomic_try(struct iomap_writethrough_atomic *atomic,
  * @wpc: writeback context of the file system
  *
  * Write @from at the position of the iocb, of which it is a multiple of the
- * length, in such a way that it is not torn by a crash.  The file system prepares
- * that in ->writethrough_map, with IOMAP_ATOMIC.
+ * length, in such a way that it is not torn by a crash.  The file system
+ * prepares that in ->writethrough_map, with IOMAP_ATOMIC.
  *
  * The caller holds the inode lock exclusively, and direct I/O in flight has
  * ended.
  *
- * Dirty data of the range is written first, so that the disk holds what a failed
- * write goes back to.  Stores to mappings may dirty it again and again before we
- * get at the folios.  Hence, after some tries, page faults are locked out.  Not
- * sooner: khugepaged, which reads into holes with folios locked, takes that lock
- * after these.
+ * Dirty data of the range is written first, so that the disk holds what a
+ * failed write goes back to.  Stores to mappings may dirty it again and again
+ * before we get at the folios.  Hence, after some tries, page faults are locked
+ * out.  Not sooner: khugepaged, which reads into holes with folios locked,
+ * takes that lock after these.
  *
  * Returns 0 if all was submitted, or an error; nothing has been changed then.
  * -EAGAIN if it would block and IOCB_NOWAIT is set.
@@ -1623,8 +1627,9 @@ static int iomap_writethrough_init_sync(struct iomap_writethrough *wt,
  * @iocb: the write
  * @from: its data
  *
- * Returns the context to use, which is @onstack unless the iocb is asynchronous,
- * or an ERR_PTR.  May sleep.  Every context ends in iomap_writethrough_end().
+ * Returns the context to use, which is @onstack unless the iocb is
+ * asynchronous, or an ERR_PTR.  May sleep.  Every context ends in
+ * iomap_writethrough_end().
  */
 struct iomap_writethrough *
 iomap_writethrough_begin(struct iomap_writethrough *onstack,

@@ -79,8 +79,8 @@ xfs_writethrough_all_real(
  *	power fails, and the log has not been written
  *
  * A transaction that is cancelled or whose commit fails leaves no note, and a
- * checkpoint that is aborted takes it back, but only once the file system or its
- * log has been shut down.
+ * checkpoint that is aborted takes it back, but only once the file system or
+ * its log has been shut down.
  */
 static void
 xfs_writethrough_check_durable(
@@ -243,8 +243,9 @@ static const struct iomap_writeback_ops xfs_writethrough_ops = {
  * to @imap where it is?
  *
  * Only an inode that may share blocks is looked at.  In any other the COW fork
- * holds staging blocks of earlier atomic writes, which nobody is writing to: with
- * the iolock held exclusively, no direct I/O in flight and the folios at rest.
+ * holds staging blocks of earlier atomic writes, which nobody is writing to:
+ * with the iolock held exclusively, no direct I/O in flight and the folios at
+ * rest.
  */
 static int
 xfs_writethrough_needs_cow(
@@ -339,9 +340,9 @@ out_unlock:
 }
 
 /*
- * What the device does in place is atomic in the file only if the log has all of
- * its blocks.  Some may have been allocated, converted or remapped a moment ago, by
- * the writeback of what was dirty for one:
+ * What the device does in place is atomic in the file only if the log has all
+ * of its blocks.  Some may have been allocated, converted or remapped a moment
+ * ago, by the writeback of what was dirty for one:
  *
  *	block 1: converted, not in the log	block 2: written long ago
  *
@@ -349,8 +350,9 @@ out_unlock:
  *	power fails, recovery does not know of the conversion
  *	block 1 reads as zeros			block 2 has the new data
  *
- * So they have to be in the log first.  None of them changes then, with the iolock
- * held exclusively and the folios locked.  A single block is not torn in this way.
+ * So they have to be in the log first.  None of them changes then, with the
+ * iolock held exclusively and the folios locked.  A single block is not torn in
+ * this way.
  */
 static int
 xfs_writethrough_force_mapping(
@@ -443,9 +445,9 @@ xfs_writethrough_map_staged(
 /*
  * Have blocks in the COW fork for all of the range, or for nothing.
  *
- * All folios of it are locked, clean, and at rest.  Nothing dirty relies on blocks
- * that are reserved there, be it in the data fork, where they are in the way of
- * the completion if it fails, or in the COW fork.
+ * All folios of it are locked, clean, and at rest.  Nothing dirty relies on
+ * blocks that are reserved there, be it in the data fork, where they are in the
+ * way of the completion if it fails, or in the COW fork.
  */
 static int
 xfs_writethrough_stage(
@@ -645,10 +647,10 @@ out_unlock:
 /*
  * Submit an atomic write, with the iolock held exclusively.
  *
- * Direct I/O in flight may be staged in the COW fork just where this is going to
- * be: both would be written to the same blocks, and the one that ends first would
- * make them part of the file.  So it has to end; what comes later waits for our
- * writeback.
+ * Direct I/O in flight may be staged in the COW fork just where this is going
+ * to be: both would be written to the same blocks, and the one that ends first
+ * would make them part of the file.  So it has to end; what comes later waits
+ * for our writeback.
  *
  * The remap frees the blocks that the range had.  Nobody reads them by then:
  * buffered reads hold the folio lock, and direct ones are waited for here.

@@ -9,7 +9,9 @@
 #define BLOCKS_PER_PAGE	4
 #define BLOCK		(PAGE_SIZE / BLOCKS_PER_PAGE)
 
-/* An inode with some folios in its mapping, as far as the engine looks at it. */
+/*
+ * An inode with some folios in its mapping, as far as the engine looks at it.
+ */
 struct writethrough_test {
 	struct inode		*inode;
 	struct folio		*folios[3];
@@ -55,8 +57,9 @@ static int writethrough_test_init(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(t->folios) * PAGE_SIZE; i++)
 		t->data[i] = 'a' + i % 23;
 
-	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test,
-							   writethrough_free_folios, t));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test,
+						  writethrough_free_folios, t));
 	for (i = 0; i < ARRAY_SIZE(t->folios); i++) {
 		struct folio *folio = folio_alloc(GFP_KERNEL | __GFP_ZERO, 0);
 
@@ -185,7 +188,9 @@ static void writethrough_map_rounding(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 5 * BLOCK, writethrough_asked.pos);
 	KUNIT_EXPECT_EQ(test, BLOCK, writethrough_asked.len);
 
-	/* the end of one and the start of another; more is left, but not asked */
+	/*
+	 * the end of one and the start of another; more is left, but not asked
+	 */
 	iter.pos = 6 * BLOCK - 1;
 	KUNIT_EXPECT_EQ(test, 2,
 			iomap_writethrough_map(&iter, &wpc, 2, 50 * BLOCK));
@@ -195,7 +200,8 @@ static void writethrough_map_rounding(struct kunit *test)
 	/* whole blocks stay what they are */
 	iter.pos = 5 * BLOCK;
 	KUNIT_EXPECT_EQ(test, 3 * BLOCK,
-			iomap_writethrough_map(&iter, &wpc, 3 * BLOCK, 3 * BLOCK));
+			iomap_writethrough_map(&iter, &wpc, 3 * BLOCK,
+					       3 * BLOCK));
 	KUNIT_EXPECT_EQ(test, 5 * BLOCK, writethrough_asked.pos);
 	KUNIT_EXPECT_EQ(test, 3 * BLOCK, writethrough_asked.len);
 }
@@ -258,8 +264,8 @@ static void writethrough_map_trimmed(struct kunit *test)
 }
 
 /*
- * A copy into the first folio that comes as far as @have of @len bytes.  Returns
- * what counts, and sees to it that the rest is still in the iov_iter.
+ * A copy into the first folio that comes as far as @have of @len bytes.
+ * Returns what counts, and sees to it that the rest is still in the iov_iter.
  */
 static size_t writethrough_copy_some(struct kunit *test, size_t off, size_t len,
 				     size_t have, size_t *copied)
@@ -434,19 +440,24 @@ static void writethrough_dirty_blocks(struct kunit *test)
 	struct folio *folio = t->folios[0];
 
 	KUNIT_ASSERT_NOT_NULL(test, ifs_alloc(t->inode, folio, 0));
-	KUNIT_EXPECT_FALSE(test, iomap_writethrough_folio_dirty(t->inode, folio));
+	KUNIT_EXPECT_FALSE(test,
+			   iomap_writethrough_folio_dirty(t->inode, folio));
 	/* the last block, and by one byte of it */
 	iomap_set_range_dirty(folio, PAGE_SIZE - 1, 1);
-	KUNIT_EXPECT_TRUE(test, iomap_writethrough_folio_dirty(t->inode, folio));
+	KUNIT_EXPECT_TRUE(test,
+			  iomap_writethrough_folio_dirty(t->inode, folio));
 	/* all but that */
 	iomap_set_range_dirty(folio, 0, PAGE_SIZE);
 	ifs_start_range_write(t->inode, folio, 0, PAGE_SIZE - BLOCK);
-	KUNIT_EXPECT_TRUE(test, iomap_writethrough_folio_dirty(t->inode, folio));
+	KUNIT_EXPECT_TRUE(test,
+			  iomap_writethrough_folio_dirty(t->inode, folio));
 	ifs_start_range_write(t->inode, folio, PAGE_SIZE - BLOCK, BLOCK);
-	KUNIT_EXPECT_FALSE(test, iomap_writethrough_folio_dirty(t->inode, folio));
+	KUNIT_EXPECT_FALSE(test,
+			   iomap_writethrough_folio_dirty(t->inode, folio));
 	/* the first one */
 	iomap_set_range_dirty(folio, 0, 1);
-	KUNIT_EXPECT_TRUE(test, iomap_writethrough_folio_dirty(t->inode, folio));
+	KUNIT_EXPECT_TRUE(test,
+			  iomap_writethrough_folio_dirty(t->inode, folio));
 }
 
 /* The folios, where whoever looks one up finds it. */
@@ -520,7 +531,9 @@ static void writethrough_range_dirty(struct kunit *test)
 								PAGE_SIZE));
 }
 
-/* What an atomic write has to write back first: in its range, and only there. */
+/*
+ * What an atomic write has to write back first: in its range, and only there.
+ */
 static void writethrough_atomic_dirty(struct kunit *test)
 {
 	struct writethrough_test *t = test->priv;
@@ -540,11 +553,11 @@ static void writethrough_atomic_dirty(struct kunit *test)
 			loff_t pos = nr * PAGE_SIZE + block * BLOCK;
 			bool inside = pos >= iter.pos &&
 				pos < iter.pos + iter.len;
+			bool dirty;
 
 			writethrough_dirty_only(test, nr, block);
-			KUNIT_EXPECT_EQ_MSG(test, inside,
-					    iomap_writethrough_atomic_dirty(&atomic,
-									    &iter),
+			dirty = iomap_writethrough_atomic_dirty(&atomic, &iter);
+			KUNIT_EXPECT_EQ_MSG(test, inside, dirty,
 					    "block %u of folio %u", block, nr);
 		}
 	}
@@ -595,8 +608,9 @@ static void writethrough_part_dirty(struct kunit *test)
 							      2 * at));
 	KUNIT_EXPECT_FALSE(test, iomap_writethrough_part_dirty(mapping, at,
 							       2 * at - BLOCK));
-	KUNIT_EXPECT_TRUE(test, iomap_writethrough_part_dirty(mapping, at,
-							      2 * at - BLOCK + 1));
+	KUNIT_EXPECT_TRUE(test,
+			  iomap_writethrough_part_dirty(mapping, at,
+							2 * at - BLOCK + 1));
 	/* it is about a folio that is dirty */
 	folio_clear_dirty(folio);
 	KUNIT_EXPECT_FALSE(test, iomap_writethrough_part_dirty(mapping, at,
@@ -662,7 +676,8 @@ static void writethrough_atomic_nowait(struct kunit *test)
 	unsigned int i;
 
 	writethrough_cache_folios(test);
-	KUNIT_EXPECT_EQ(test, 0, iomap_writethrough_atomic_lock(&atomic, &iter));
+	KUNIT_EXPECT_EQ(test, 0,
+			iomap_writethrough_atomic_lock(&atomic, &iter));
 	KUNIT_ASSERT_EQ(test, 3, atomic.nr_folios);
 	for (i = 0; i < atomic.nr_folios; i++) {
 		KUNIT_EXPECT_PTR_EQ(test, locked[i], t->folios[i]);
@@ -704,7 +719,8 @@ struct writethrough_model {
 };
 
 enum writethrough_op {
-	WRITE_0, WRITE_1,	/* submitted, if the folio need not be waited for */
+	/* submitted, if the folio need not be waited for */
+	WRITE_0, WRITE_1,
 	FAIL_0, FAIL_1,		/* the same, but the submission fails */
 	LEAVE_0, LEAVE_1,	/* the same, but nothing is copied */
 	DIRTY_0, DIRTY_1,
@@ -863,9 +879,10 @@ static bool writethrough_as_modelled(struct kunit *test,
 }
 
 /*
- * Do what @path says, one digit an operation, and compare after each.  @first is
- * the weight of the first digit.  Returns how many paths that was: those that
- * begin with an operation that is not possible are shorter ones.  0 is failure.
+ * Do what @path says, one digit an operation, and compare after each.  @first
+ * is the weight of the first digit.  Returns how many paths that was: those
+ * that begin with an operation that is not possible are shorter ones.  0 is
+ * failure.
  */
 static unsigned int writethrough_follow(struct kunit *test, unsigned int path,
 					unsigned int first)
