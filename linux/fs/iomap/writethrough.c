@@ -94,10 +94,10 @@ static bool iomap_writethrough_part_dirty(struct address_space *mapping,
  * even in part, and has to go.
  *
  * Its writeback has ended, so what is not dirty now was not modified since, and
- * reads back as what was there before.  What is dirty is somebody else's by
- * now, and stays.  If that is part of a folio only, it is written, so that the
- * rest can go; if it comes again and again, it is for reclaim to drop what is
- * left.
+ * reads back as what was there before.  What is dirty is somebody else's by now,
+ * and stays; a store to a mapping makes it so for all of the folio.  If it is
+ * part of a folio only, it is written, so that the rest can go; if it comes again
+ * and again, it is for reclaim to drop what is left.
  *
  * Called in a task that holds no lock of the inode.  It waits for folios, whose
  * holder may be waiting for about anything, so that it must be in nobody's way,

@@ -8,6 +8,7 @@
  * part.
  *
  * Mutant: 158-atomic-passes-direct
+ * Mutant: 162-truncate-passes-atomic
  * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --timeout 480
  * blocks: 1024
  */
@@ -197,6 +198,36 @@ static void truncated(void)
 		wt_expect_file(fd, OFF + left, LEN - left, 0);
 		end();
 	}
+}
+
+/*
+ * Over a hole, so that there is nothing to be zeroed behind the new end yet: what
+ * will be there has to be zeroes on the disk, too. The size is inside a block.
+ */
+static void truncated_over_hole(void)
+{
+	off_t size = OFF + LEN / 2 + 100, rest;
+	off_t block = size & ~(off_t)(wt_bsize - 1);
+	char *data = wt_alloc(wt_bsize);
+	pid_t pid;
+
+	begin();
+	wt_sys(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, OFF,
+			 LEN));
+	wt_sys(fsync(fd));
+	hold();
+	pid = wt_fork(cut_off, &size);
+	wt_check(!wt_exited(pid, 150), "truncate does not wait");
+	let_go();
+	wt_join(pid);
+	wt_sys(fsync(fd));
+	wt_expect_both(fd, OFF, size - OFF, 3);
+	wt_raw_read(fd, data, block, wt_bsize);
+	for (rest = size - block; rest < wt_bsize; rest++)
+		wt_check(!data[rest], "%s: byte %lld behind the end is not zero",
+			 wt_mode_name[mode], (long long)rest);
+	munmap(data, wt_bsize);
+	close(fd);
 }
 
 static void punch(void *arg)
@@ -479,6 +510,7 @@ static void on(const char *dev)
 		overlapping();
 		mapped();
 		truncated();
+		truncated_over_hole();
 		punched();
 		cloned();
 		direct();

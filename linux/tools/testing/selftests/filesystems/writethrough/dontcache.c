@@ -12,6 +12,7 @@
  * Mutant: 130-dontcache-left-out
  * Mutant: 131-dontcache-always
  * Mutant: 136-dropped-only-by-completion
+ * Mutant: 164-kept-by-fsync
  * lab: --disk 600M --timeout 300
  * blocks: 1024
  */
@@ -391,6 +392,54 @@ static void without(enum wt_mode mode)
 	close(fd);
 }
 
+/* ------------------------------------------------------------ beside fsync */
+
+static volatile int *over;
+
+static void keep_writing(void *arg)
+{
+	int fd = *(int *)arg;
+	unsigned int i;
+
+	for (i = 0; i < 20; i++)
+		write_gen(the_mode, fd, OFF, PAGE, 2, 0);
+}
+
+static void keep_syncing(void *arg)
+{
+	while (!*over)
+		wt_sys(fsync(*(int *)arg));
+}
+
+/*
+ * Whoever finds writeback begun anew by a second writer, having waited for that of
+ * the first, holds the folio until it ends; and then it is up to him to drop it.
+ */
+static void beside_fsync(enum wt_mode mode)
+{
+	unsigned int again;
+
+	the_mode = mode;
+	for (again = 0; again < 10; again++) {
+		int fd = fresh_file(0, 0);
+		pid_t writes[2], syncs[2];
+		unsigned int i;
+
+		*over = 0;
+		for (i = 0; i < 2; i++)
+			writes[i] = wt_fork(keep_writing, &fd);
+		for (i = 0; i < 2; i++)
+			syncs[i] = wt_fork(keep_syncing, &fd);
+		for (i = 0; i < 2; i++)
+			wt_join(writes[i]);
+		*over = 1;
+		for (i = 0; i < 2; i++)
+			wt_join(syncs[i]);
+		expect_dropped(WT_AIO, fd, 0, FILE_PAGES * PAGE, "beside fsync");
+		close(fd);
+	}
+}
+
 int main(void)
 {
 	static const int flags[] = { 0, RWF_DSYNC };
@@ -428,5 +477,14 @@ int main(void)
 		refused(mode);
 		without(mode);
 	}
+	wt_umount();
+	wt_dm_remove(&dm);
+	/* Slow enough for fsync to find the I/O in flight. */
+	wt_dev = wt_raw = wt_null_blk("slow", 400,
+				      "irqmode=2 completion_nsec=3000000");
+	wt_setup(NULL, "lazytime");
+	over = wt_shared(sizeof(*over));
+	wt_for_each_mode(mode)
+		beside_fsync(mode);
 	wt_finish();
 }

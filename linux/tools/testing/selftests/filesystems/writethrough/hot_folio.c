@@ -6,6 +6,7 @@
  *
  * Mutant: 142-background-passes-by
  * Mutant: 149-fsync-does-not-lock
+ * Mutant: 163-background-passes-by
  * Mutant: 146-counted-too-late
  * lab: --disk 600M --timeout 240
  */
@@ -94,7 +95,7 @@ static void do_plain(void)
 }
 
 /* The flusher is after data that is 10 ms old, ten times a second. */
-static void do_background(void)
+static void do_flusher(void)
 {
 	long long until = wt_now_ms() + LIMIT_MS;
 
@@ -103,6 +104,17 @@ static void do_background(void)
 	       wt_now_ms() < until)
 		wt_sleep_ms(5);
 	wt_expect_disk(fd, last_block(), BLOCK, background);
+}
+
+/* Not because it is old, but because there is too much that is dirty. */
+static void do_background(void)
+{
+	wt_put("/proc/sys/vm/dirty_expire_centisecs", "1000000");
+	wt_put("/proc/sys/vm/dirty_background_bytes", "4096");
+	wt_plain_gen(fd, FILE_SIZE / 2, FILE_SIZE / 2, 3);
+	do_flusher();
+	wt_put("/proc/sys/vm/dirty_background_ratio", "80");
+	wt_put("/proc/sys/vm/dirty_expire_centisecs", "1");
 }
 
 static void do_punch(void)
@@ -172,6 +184,7 @@ static const struct {
 	{ "syncfs", do_syncfs },
 	{ "sync_file_range", do_sync_range },
 	{ "plain write", do_plain },
+	{ "periodic writeback", do_flusher },
 	{ "background writeback", do_background },
 	{ "mmap store", do_store },
 	{ "punch", do_punch },
