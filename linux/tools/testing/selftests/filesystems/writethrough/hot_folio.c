@@ -4,7 +4,7 @@
  * the time, so that some I/O of it is always in flight: not whoever waits for
  * the end of its writeback, nor whoever wants to change the folio.
  *
- * Mutant: 142-background-passes-by
+ * Mutant: 142-periodic-passes-by
  * Mutant: 149-fsync-does-not-lock
  * Mutant: 163-background-passes-by
  * Mutant: 146-counted-too-late
@@ -109,12 +109,14 @@ static void do_flusher(void)
 /* Not because it is old, but because there is too much that is dirty. */
 static void do_background(void)
 {
-	wt_put("/proc/sys/vm/dirty_expire_centisecs", "1000000");
-	wt_put("/proc/sys/vm/dirty_background_bytes", "4096");
+	wt_check(wt_put("/proc/sys/vm/dirty_expire_centisecs", "1000000") &&
+		 wt_put("/proc/sys/vm/dirty_background_bytes", "4096"),
+		 "the flusher cannot be told to count");
 	wt_plain_gen(fd, FILE_SIZE / 2, FILE_SIZE / 2, 3);
 	do_flusher();
-	wt_put("/proc/sys/vm/dirty_background_ratio", "80");
-	wt_put("/proc/sys/vm/dirty_expire_centisecs", "1");
+	wt_check(wt_put("/proc/sys/vm/dirty_background_ratio", "80") &&
+		 wt_put("/proc/sys/vm/dirty_expire_centisecs", "1"),
+		 "the flusher cannot be told to hurry");
 }
 
 static void do_punch(void)
