@@ -1179,6 +1179,16 @@ static void iomap_writethrough_atomic_release(struct iomap_writethrough *wt)
 	atomic->source = NULL;
 }
 
+/* What is left to the submitter to complete. */
+static void iomap_writethrough_atomic_finish(struct iomap_writethrough *wt)
+{
+	struct iomap_writethrough_atomic *atomic =
+		iomap_writethrough_to_atomic(wt);
+
+	if (atomic->group.in_task)
+		iomap_ioend_group_finish(&atomic->group);
+}
+
 /*
  * Pin the source, so that the copy is not short.  It may be a mapping of what
  * we are about to write to: to pin it takes locks that come before ours.
@@ -1440,8 +1450,8 @@ iomap_writethrough_atomic_add_range(struct iomap_writethrough_atomic *atomic,
 
 /*
  * Put the whole range under writeback.  What could not be added makes all of it
- * fail: as the file system has mapped it before, that is a file system that has
- * been shut down.
+ * fail: there is no memory for another bio, or, as the file system has mapped it
+ * before, that has been shut down.
  */
 static int
 iomap_writethrough_atomic_add(struct iomap_writethrough_atomic *atomic,
@@ -1511,6 +1521,28 @@ iomap_writethrough_atomic_locked(struct iomap_writethrough_atomic *atomic,
 	return 0;
 }
 
+/*
+ * A synchronous write waits anyway, and can complete itself.  Not if it begins
+ * behind the end of the file: then it waits for the folio of that end after the
+ * submission, and in vain if it is one of its own, whose blocks are smaller.
+ *
+ *	atomic write			page fault
+ *
+ *	submit
+ *					lock folio
+ *					wait for its writeback to end
+ *	pagecache_isize_extended():
+ *	  lock folio
+ *	end writeback
+ */
+static bool
+iomap_writethrough_atomic_in_task(struct iomap_writethrough_atomic *atomic,
+				  struct iomap_iter *iter, loff_t old_size)
+{
+	return !(atomic->wt.flags & IOMAP_WRITETHROUGH_ASYNC) &&
+	       iter->pos <= old_size;
+}
+
 static int
 iomap_writethrough_atomic_try(struct iomap_writethrough_atomic *atomic,
 			      struct iomap_iter *iter,
@@ -1527,7 +1559,9 @@ iomap_writethrough_atomic_try(struct iomap_writethrough_atomic *atomic,
 		return ret;
 
 	nofs_flag = memalloc_nofs_save();
-	iomap_ioend_group_init(&atomic->group, iter->pos, iter->len);
+	iomap_ioend_group_init(&atomic->group, iter->pos, iter->len,
+			       iomap_writethrough_atomic_in_task(atomic, iter,
+								 old_size));
 	ret = iomap_writethrough_atomic_locked(atomic, iter, wpc);
 	iomap_writethrough_atomic_unlock(atomic);
 	iomap_writethrough_submit(wpc);
@@ -1696,8 +1730,10 @@ ssize_t iomap_writethrough_end(struct iomap_writethrough *wt, int error)
 
 	if (error)
 		trace_iomap_writethrough_error(inode, pos, size, error);
-	if (flags & IOMAP_WRITETHROUGH_ATOMIC)
+	if (flags & IOMAP_WRITETHROUGH_ATOMIC) {
 		iomap_writethrough_atomic_release(wt);
+		iomap_writethrough_atomic_finish(wt);
+	}
 	if (!size)
 		wt->size = error;
 
