@@ -124,10 +124,12 @@ static void expect(int fd, off_t off, size_t len, off_t size)
 		 (long long)lseek(fd, 0, SEEK_END), (long long)size);
 }
 
-/* After a crash that kept the log. */
+/* After a crash that kept the log: what completes is the same for both async ones. */
 static void expect_kept(int fd, off_t off, size_t len, off_t size)
 {
 	close(fd);
+	if (mode == WT_URING)
+		return;
 	wt_crash();
 	fd = wt_open("file", O_RDWR);
 	expect(fd, off, len, size);
@@ -467,10 +469,11 @@ static void on(const char *dev)
 	wt_for_each_mode(mode) {
 		if (sync_only && mode != WT_SYNC)
 			continue;
+		len = atomic_min;
 		/* What the sizes differ in does not depend on the interface. */
-		if (mode != WT_SYNC && limit > 4 * atomic_min)
-			limit = 4 * atomic_min;
-		for (len = atomic_min; len <= limit; len *= 4) {
+		if (mode != WT_SYNC && limit >= 4 * atomic_min)
+			len = limit = 4 * atomic_min;
+		for (; len <= limit; len *= 4) {
 			overwritten(len);
 			not_cached(len);
 			hole(len);
