@@ -403,7 +403,9 @@ static void iomap_writethrough_trim(struct folio_batch *fbatch, loff_t end)
 
 	while (nr && folio_pos(fbatch->folios[nr - 1]) >= end)
 		nr--;
-	iomap_writethrough_unlock(fbatch, nr);
+	/* seldom, and asked for several times a batch */
+	if (nr < folio_batch_count(fbatch))
+		iomap_writethrough_unlock(fbatch, nr);
 }
 
 /*
@@ -949,7 +951,7 @@ static ssize_t iomap_writethrough_batch(struct iomap_writethrough *wt,
 					size_t *hint)
 {
 	loff_t old_size = i_size_read(iter->inode);
-	struct folio_batch fbatch;
+	struct folio_batch fbatch __uninitialized;	/* but for its count */
 	unsigned int nofs_flag;
 	ssize_t ret;
 

@@ -724,7 +724,7 @@ xfs_file_writethrough(
 	struct iov_iter		*from)
 {
 	struct xfs_inode	*ip = XFS_I(file_inode(iocb->ki_filp));
-	struct iomap_writethrough onstack, *wt;
+	struct iomap_writethrough onstack __uninitialized, *wt;
 	int			error;
 
 	/* space of zoned inodes is allocated after submission */

@@ -36,6 +36,7 @@ struct seen {
 	unsigned int	vectors;
 	unsigned int	others;		/* allocations */
 	bool		slab_grows;
+	bool		slab_stocks;
 	char		text[256];	/* the first that should not be there */
 };
 
@@ -64,9 +65,16 @@ static void look(const char *event, const char *text, void *arg)
 		seen->due++;
 	} else if (!strcmp(event, "block_bio_queue")) {
 		seen->bios++;
+	} else if (strstr(text, "call_site=__pcs_")) {
+		/*
+		 * The slab allocator makes stock of the objects of which one
+		 * follows, and for all of them slabs may have to grow.
+		 */
+		seen->slab_grows = seen->slab_stocks = true;
+		return;
 	} else if (!strcmp(event, "mm_page_alloc")) {
 		/* A slab that grows does so for the object that follows. */
-		if (seen->slab_grows)
+		if (seen->slab_grows && !seen->slab_stocks)
 			seen->others++;
 		seen->slab_grows = true;
 		return;
@@ -78,7 +86,7 @@ static void look(const char *event, const char *text, void *arg)
 		seen->others++;
 		remember(seen, event, text);
 	}
-	seen->slab_grows = false;
+	seen->slab_grows = seen->slab_stocks = false;
 }
 
 static struct seen traced(int fd, const void *buf, size_t len, off_t off,
