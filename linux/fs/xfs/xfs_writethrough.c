@@ -33,19 +33,17 @@ struct xfs_writethrough_ctx {
 };
 
 static inline struct xfs_writethrough_ctx *
-XFS_WRITETHROUGH_CTX(
-	struct iomap_writepage_ctx	*wpc)
+XFS_WRITETHROUGH_CTX(struct iomap_writepage_ctx *wpc)
 {
 	return container_of(XFS_WPC(wpc), struct xfs_writethrough_ctx, wpc);
 }
 
 /* Are all blocks from @imap on until @end_fsb allocated? */
 static bool
-xfs_writethrough_all_real(
-	struct xfs_inode	*ip,
-	struct xfs_iext_cursor	icur,
-	struct xfs_bmbt_irec	imap,
-	xfs_fileoff_t		end_fsb)
+xfs_writethrough_all_real(struct xfs_inode *ip,
+			  struct xfs_iext_cursor icur,
+			  struct xfs_bmbt_irec imap,
+			  xfs_fileoff_t end_fsb)
 {
 	xfs_fileoff_t		next_fsb;
 
@@ -83,9 +81,8 @@ xfs_writethrough_all_real(
  * its log has been shut down.
  */
 static void
-xfs_writethrough_check_durable(
-	struct iomap_writepage_ctx	*wpc,
-	loff_t				end)
+xfs_writethrough_check_durable(struct iomap_writepage_ctx *wpc,
+			       loff_t end)
 {
 	struct xfs_inode		*ip = XFS_I(wpc->inode);
 	struct xfs_inode_log_item	*iip = ip->i_itemp;
@@ -108,9 +105,8 @@ xfs_writethrough_check_durable(
 
 /* Lock the extents of the file.  Returns how, or 0 if that would block. */
 static unsigned int
-xfs_writethrough_ilock(
-	struct xfs_inode	*ip,
-	unsigned int		flags)
+xfs_writethrough_ilock(struct xfs_inode *ip,
+		       unsigned int flags)
 {
 	if (!(flags & IOMAP_NOWAIT))
 		return xfs_ilock_data_map_shared(ip);
@@ -125,10 +121,9 @@ xfs_writethrough_ilock(
  * says nothing about this range.
  */
 static void
-xfs_writethrough_check_mapped(
-	struct iomap_writepage_ctx	*wpc,
-	loff_t				offset,
-	unsigned int			len)
+xfs_writethrough_check_mapped(struct iomap_writepage_ctx *wpc,
+			      loff_t offset,
+			      unsigned int len)
 {
 	struct xfs_inode		*ip = XFS_I(wpc->inode);
 
@@ -155,11 +150,10 @@ xfs_writethrough_check_mapped(
  * the conversions of a block.
  */
 static int
-xfs_writethrough_map_overwrite(
-	struct iomap_writepage_ctx *wpc,
-	loff_t			offset,
-	unsigned int		len,
-	unsigned int		flags)
+xfs_writethrough_map_overwrite(struct iomap_writepage_ctx *wpc,
+			       loff_t offset,
+			       unsigned int len,
+			       unsigned int flags)
 {
 	struct xfs_inode	*ip = XFS_I(wpc->inode);
 	struct xfs_mount	*mp = ip->i_mount;
@@ -207,11 +201,10 @@ out_unlock:
 }
 
 static int
-xfs_writethrough_map(
-	struct iomap_writepage_ctx	*wpc,
-	loff_t				offset,
-	unsigned int			len,
-	unsigned int			flags)
+xfs_writethrough_map(struct iomap_writepage_ctx *wpc,
+		     loff_t offset,
+		     unsigned int len,
+		     unsigned int flags)
 {
 	int				error;
 
@@ -248,10 +241,9 @@ static const struct iomap_writeback_ops xfs_writethrough_ops = {
  * rest.
  */
 static int
-xfs_writethrough_needs_cow(
-	struct xfs_inode	*ip,
-	struct xfs_bmbt_irec	*imap,
-	bool			*needs_cow)
+xfs_writethrough_needs_cow(struct xfs_inode *ip,
+			   struct xfs_bmbt_irec *imap,
+			   bool *needs_cow)
 {
 	xfs_fileoff_t		end_fsb = imap->br_startoff +
 					  imap->br_blockcount;
@@ -284,11 +276,10 @@ xfs_writethrough_needs_cow(
  * for anything else.
  */
 static int
-xfs_writethrough_map_device_atomic(
-	struct iomap_writepage_ctx *wpc,
-	loff_t			offset,
-	unsigned int		len,
-	unsigned int		flags)
+xfs_writethrough_map_device_atomic(struct iomap_writepage_ctx *wpc,
+				   loff_t offset,
+				   unsigned int len,
+				   unsigned int flags)
 {
 	struct xfs_inode	*ip = XFS_I(wpc->inode);
 	struct xfs_mount	*mp = ip->i_mount;
@@ -355,11 +346,10 @@ out_unlock:
  * this way.
  */
 static int
-xfs_writethrough_force_mapping(
-	struct iomap_writepage_ctx	*wpc,
-	loff_t				offset,
-	unsigned int			len,
-	unsigned int			flags)
+xfs_writethrough_force_mapping(struct iomap_writepage_ctx *wpc,
+			       loff_t offset,
+			       unsigned int len,
+			       unsigned int flags)
 {
 	struct xfs_inode		*ip = XFS_I(wpc->inode);
 	struct xfs_inode_log_item	*iip = ip->i_itemp;
@@ -393,10 +383,9 @@ xfs_writethrough_force_mapping(
  * converted, it reads as zeros.
  */
 static int
-xfs_writethrough_map_one(
-	struct iomap_writepage_ctx	*wpc,
-	loff_t				offset,
-	unsigned int			len)
+xfs_writethrough_map_one(struct iomap_writepage_ctx *wpc,
+			 loff_t offset,
+			 unsigned int len)
 {
 	struct xfs_inode		*ip = XFS_I(wpc->inode);
 	struct xfs_mount		*mp = ip->i_mount;
@@ -430,10 +419,9 @@ xfs_writethrough_map_one(
 
 /* Map the beginning of a range to blocks in the COW fork. */
 static int
-xfs_writethrough_map_staged(
-	struct iomap_writepage_ctx	*wpc,
-	loff_t				offset,
-	unsigned int			len)
+xfs_writethrough_map_staged(struct iomap_writepage_ctx *wpc,
+			    loff_t offset,
+			    unsigned int len)
 {
 	struct iomap			srcmap = { .type = IOMAP_HOLE };
 
@@ -450,10 +438,9 @@ xfs_writethrough_map_staged(
  * way of the completion if it fails, or in the COW fork.
  */
 static int
-xfs_writethrough_stage(
-	struct iomap_writepage_ctx	*wpc,
-	loff_t				offset,
-	unsigned int			len)
+xfs_writethrough_stage(struct iomap_writepage_ctx *wpc,
+		       loff_t offset,
+		       unsigned int len)
 {
 	struct xfs_inode		*ip = XFS_I(wpc->inode);
 	loff_t				end = offset + len;
@@ -482,11 +469,10 @@ out_cancel:
 }
 
 static int
-xfs_writethrough_map_atomic(
-	struct iomap_writepage_ctx	*wpc,
-	loff_t				offset,
-	unsigned int			len,
-	unsigned int			flags)
+xfs_writethrough_map_atomic(struct iomap_writepage_ctx *wpc,
+			    loff_t offset,
+			    unsigned int len,
+			    unsigned int flags)
 {
 	struct xfs_writethrough_ctx	*ctx = XFS_WRITETHROUGH_CTX(wpc);
 	struct xfs_inode		*ip = XFS_I(wpc->inode);
@@ -522,9 +508,8 @@ static const struct iomap_writeback_ops xfs_writethrough_atomic_ops = {
  * start out with the iolock held shared, like those of direct I/O do.
  */
 static unsigned int
-xfs_writethrough_iolock(
-	struct kiocb		*iocb,
-	struct iov_iter		*from)
+xfs_writethrough_iolock(struct kiocb *iocb,
+			struct iov_iter *from)
 {
 	struct xfs_inode	*ip = XFS_I(file_inode(iocb->ki_filp));
 	size_t			count = iov_iter_count(from);
@@ -545,10 +530,9 @@ xfs_writethrough_iolock(
  * it gives up.  Called with the iolock held, returns without.
  */
 static void
-xfs_writethrough_free_space(
-	struct xfs_inode	*ip,
-	unsigned int		iolock,
-	int			error)
+xfs_writethrough_free_space(struct xfs_inode *ip,
+			    unsigned int iolock,
+			    int error)
 {
 	struct xfs_icwalk	icw = { .icw_flags = XFS_ICWALK_FLAG_SYNC };
 
@@ -568,10 +552,9 @@ xfs_writethrough_free_space(
  * was copied is on its way.
  */
 static int
-xfs_writethrough_submit(
-	struct iomap_writethrough *wt,
-	struct kiocb		*iocb,
-	struct iov_iter		*from)
+xfs_writethrough_submit(struct iomap_writethrough *wt,
+			struct kiocb *iocb,
+			struct iov_iter *from)
 {
 	struct inode		*inode = file_inode(iocb->ki_filp);
 	struct xfs_inode	*ip = XFS_I(inode);
@@ -656,10 +639,9 @@ out_unlock:
  * buffered reads hold the folio lock, and direct ones are waited for here.
  */
 static int
-xfs_writethrough_submit_atomic(
-	struct iomap_writethrough *wt,
-	struct kiocb		*iocb,
-	struct iov_iter		*from)
+xfs_writethrough_submit_atomic(struct iomap_writethrough *wt,
+			       struct kiocb *iocb,
+			       struct iov_iter *from)
 {
 	struct inode		*inode = file_inode(iocb->ki_filp);
 	struct xfs_inode	*ip = XFS_I(inode);
@@ -719,9 +701,8 @@ out_unlock:
  * completed the I/O, or -EIOCBQUEUED if the iocb is asynchronous.
  */
 ssize_t
-xfs_file_writethrough(
-	struct kiocb		*iocb,
-	struct iov_iter		*from)
+xfs_file_writethrough(struct kiocb *iocb,
+		      struct iov_iter *from)
 {
 	struct xfs_inode	*ip = XFS_I(file_inode(iocb->ki_filp));
 	struct iomap_writethrough onstack __uninitialized, *wt;
