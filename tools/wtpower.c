@@ -2266,6 +2266,8 @@ static void replay_cuts(void)
 			break;
 		if (opt.atomic && total.tried == opt.states)
 			break;
+		if (opt.expect_torn && total.ranges >= opt.expect_torn)
+			break;
 		if (now() - said > 20) {
 			said = now();
 			fprintf(stderr, "wtpower: %u states of about %u (%.0f s)\n", total.tried,
