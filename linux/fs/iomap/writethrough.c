@@ -28,7 +28,8 @@
  * and might have to wait for our own I/O to the rest of it, with the inode lock
  * held.  Folios are naturally aligned, so where large ones are possible a batch
  * does not cross a boundary of the largest.  It must not: khugepaged locks the
- * folios between two of these, and then others before them.
+ * folios between two of these, and then, as it starts writeback of a file that
+ * nobody had open for writing, others before them.
  */
 static size_t iomap_writethrough_chunk(struct address_space *mapping,
 				       loff_t pos, size_t count)
@@ -241,11 +242,12 @@ static unsigned int iomap_writethrough_iter_flags(const struct kiocb *iocb)
 }
 
 static struct folio *iomap_writethrough_get_folio(struct iomap_iter *iter,
-						  loff_t pos, size_t len)
+						  loff_t pos, size_t len,
+						  fgf_t fgp)
 {
 	struct address_space *mapping = iter->inode->i_mapping;
-	fgf_t fgp = FGP_LOCK | FGP_WRITE | FGP_CREAT | fgf_set_order(len);
 
+	fgp |= FGP_LOCK | FGP_WRITE | FGP_CREAT | fgf_set_order(len);
 	/*
 	 * Not FGP_STABLE: there is writeback to wait for whatever the device
 	 * wants.
@@ -438,7 +440,7 @@ static ssize_t iomap_writethrough_lock(struct iomap_iter *iter, size_t len,
 	while (pos < end && folio_batch_space(fbatch)) {
 		struct folio *folio;
 
-		folio = iomap_writethrough_get_folio(iter, pos, end - pos);
+		folio = iomap_writethrough_get_folio(iter, pos, end - pos, 0);
 		if (IS_ERR(folio)) {
 			error = PTR_ERR(folio);
 			break;
@@ -1161,6 +1163,7 @@ struct iomap_writethrough_atomic {
 	struct bio_vec			*source;
 	unsigned int			nr_folios;
 	unsigned int			nr_pages;
+	bool				no_faults;	/* they are locked out */
 };
 
 static struct iomap_writethrough_atomic *
@@ -1273,6 +1276,19 @@ iomap_writethrough_atomic_unlock(struct iomap_writethrough_atomic *atomic)
  * blocks, which takes this one wait; nobody can join with the folio locked.
  * Others may join ours later.  It ends for the folio when all have completed,
  * for the atomic write's blocks not before all of that is remapped.
+ *
+ * With page faults locked out no folio lock is waited for.  khugepaged takes the
+ * lock for that after those of clean folios, since it reads into holes:
+ *
+ *	atomic write			khugepaged
+ *
+ *					lock the first folio
+ *	lock mapping->invalidate_lock
+ *	lock the first folio
+ *					read the second:
+ *					  lock mapping->invalidate_lock, shared
+ *
+ * Returns 1 if one is locked by somebody else then.
  */
 static int
 iomap_writethrough_atomic_lock(struct iomap_writethrough_atomic *atomic,
@@ -1284,7 +1300,11 @@ iomap_writethrough_atomic_lock(struct iomap_writethrough_atomic *atomic,
 		struct folio *folio;
 		int error;
 
-		folio = iomap_writethrough_get_folio(iter, pos, end - pos);
+		folio = iomap_writethrough_get_folio(iter, pos, end - pos,
+						     atomic->no_faults ?
+						     FGP_NOWAIT : 0);
+		if (atomic->no_faults && folio == ERR_PTR(-EAGAIN))
+			return 1;
 		if (IS_ERR(folio))
 			return PTR_ERR(folio);
 		atomic->folios[atomic->nr_folios++] = folio;
@@ -1494,8 +1514,8 @@ iomap_writethrough_atomic_add(struct iomap_writethrough_atomic *atomic,
 }
 
 /*
- * Returns 0 if all was submitted, 1 if something was dirty, or an error; in
- * both latter cases nothing has been changed.
+ * Returns 0 if all was submitted, 1 if something was dirty or busy, or an error;
+ * in both latter cases nothing has been changed.
  */
 static int
 iomap_writethrough_atomic_locked(struct iomap_writethrough_atomic *atomic,
@@ -1593,8 +1613,7 @@ iomap_writethrough_atomic_try(struct iomap_writethrough_atomic *atomic,
  * Dirty data of the range is written first, so that the disk holds what a
  * failed write goes back to.  Stores to mappings may dirty it again and again
  * before we get at the folios.  Hence, after some tries, page faults are locked
- * out.  Not sooner: khugepaged, which reads into holes with folios locked,
- * takes that lock after these.
+ * out in every second one.
  *
  * Returns 0 if all was submitted, or an error; nothing has been changed then.
  * -EAGAIN if it would block and IOCB_NOWAIT is set.
@@ -1613,25 +1632,24 @@ int iomap_writethrough_atomic(struct iomap_writethrough *wt,
 		.flags		= IOMAP_ATOMIC |
 				  iomap_writethrough_iter_flags(wt->iocb),
 	};
-	unsigned int tries = 4;
+	unsigned int tries = 0;
 	struct blk_plug plug;
 	int ret;
 
 	mapping_set_writethrough(mapping);
 	blk_start_plug(&plug);
 	do {
+		atomic->no_faults = tries >= 4 && tries % 2 == 0;
+		if (atomic->no_faults)
+			filemap_invalidate_lock(mapping);
 		ret = iomap_writethrough_atomic_try(atomic, &iter, wpc);
+		if (atomic->no_faults)
+			filemap_invalidate_unlock(mapping);
 		if (ret > 0 && (iter.flags & IOMAP_NOWAIT))
 			ret = -EAGAIN;
-	} while (ret > 0 && --tries);
-	if (ret > 0) {
-		filemap_invalidate_lock(mapping);
-		do {
-			ret = iomap_writethrough_atomic_try(atomic, &iter, wpc);
-			cond_resched();
-		} while (ret > 0);
-		filemap_invalidate_unlock(mapping);
-	}
+		cond_resched();
+		tries++;
+	} while (ret > 0);
 	blk_finish_plug(&plug);
 	if (ret)
 		return ret;

@@ -137,14 +137,67 @@ xfs_writethrough_check_mapped(struct iomap_writepage_ctx *wpc,
 }
 
 /*
+ * Is direct I/O in flight that is going to replace blocks of the range when it
+ * completes, without the iolock?  An atomic write that is staged in the COW
+ * fork does:
+ *
+ *	direct I/O			write-through
+ *
+ *	stage, submit, unlock
+ *					look up the block, submit
+ *	remap: free the block
+ *	somebody else gets the block
+ *					the device writes to it
+ *
+ * It is counted before it stages, and until it has remapped, which both take the
+ * ILOCK.  What stages later waits for us, see xfs_writethrough_drain().
+ */
+static bool
+xfs_writethrough_beside_remap(struct xfs_inode *ip,
+			      xfs_fileoff_t offset_fsb,
+			      xfs_fileoff_t end_fsb)
+{
+	struct xfs_bmbt_irec	cmap;
+	struct xfs_iext_cursor	icur;
+
+	xfs_assert_ilocked(ip, XFS_ILOCK_SHARED | XFS_ILOCK_EXCL);
+	return atomic_read(&VFS_I(ip)->i_dio_count) &&
+	       xfs_inode_has_cow_data(ip) &&
+	       xfs_iext_lookup_extent(ip, ip->i_cowfp, offset_fsb, &icur,
+				      &cmap) &&
+	       cmap.br_startoff < end_fsb;
+}
+
+/*
+ * Direct I/O has staged a range in the COW fork, having dropped what was cached
+ * of it before.  Since then a write-through may have looked up the blocks that
+ * are to be replaced.  It has done so with the folio locked, and unlocks it when
+ * it is under writeback.  Those who come later find what is staged.
+ *
+ * The caller holds the iolock and no folio.
+ */
+void
+xfs_writethrough_drain(struct inode *inode,
+		       loff_t offset,
+		       loff_t length)
+{
+	struct address_space	*mapping = inode->i_mapping;
+
+	/* What is dirty again stays, and is written to where it is staged. */
+	if (mapping_writethrough(mapping))
+		invalidate_inode_pages2_range(mapping, offset >> PAGE_SHIFT,
+				(offset + length - 1) >> PAGE_SHIFT);
+}
+
+/*
  * Look up blocks that are going to be overwritten where they are.
  *
  * The caller may hold the iolock shared, beside others who do.  None of them
- * can remove or share an extent that is allocated, so what is found here stays
- * until the I/O has ended.  Delayed extents are another matter: two writers
- * over the same one could see the first punch out in ->iomap_end what the
- * second is about to map.  They are left to whoever holds the lock exclusively,
- * as is all that could need copy on write.
+ * can share an extent that is allocated, and only direct I/O replaces one, which
+ * is looked for.  So what is found here stays until the I/O has ended.  Delayed
+ * extents are another matter: two writers over the same one could see the first
+ * punch out in ->iomap_end what the second is about to map.  They are left to
+ * whoever holds the lock exclusively, as is all that could need copy on write.
  *
  * An unwritten extent is fine: the folio lock and the wait for writeback order
  * the conversions of a block.
@@ -169,6 +222,7 @@ xfs_writethrough_map_overwrite(struct iomap_writepage_ctx *wpc,
 	/*
 	 * What has been found out about the mapping was for all the rest of the
 	 * write, and holds: no extent goes away, and the file does not shrink.
+	 * It is looked up again whenever there is anything in the COW fork.
 	 */
 	if (!xfs_is_cow_inode(ip) && xfs_imap_valid(wpc, ip, offset))
 		return 0;
@@ -186,7 +240,8 @@ xfs_writethrough_map_overwrite(struct iomap_writepage_ctx *wpc,
 	error = -EAGAIN;
 	if (!xfs_iext_lookup_extent(ip, &ip->i_df, offset_fsb, &icur, &imap) ||
 	    imap.br_startoff > offset_fsb ||
-	    !xfs_writethrough_all_real(ip, icur, imap, end_fsb))
+	    !xfs_writethrough_all_real(ip, icur, imap, end_fsb) ||
+	    xfs_writethrough_beside_remap(ip, offset_fsb, end_fsb))
 		goto out_unlock;
 
 	XFS_WPC(wpc)->data_seq = READ_ONCE(ip->i_df.if_seq);
@@ -610,6 +665,13 @@ retry:
 		}
 		goto out_unlock;
 	}
+
+	/*
+	 * What direct I/O in flight has staged in the COW fork is its own: we
+	 * would write to it as well, and remap it when we are done.
+	 */
+	if (xfs_inode_has_cow_data(ip))
+		inode_dio_wait(inode);
 
 	error = iomap_writethrough_allocate(wt, from, &ctx.wpc.ctx,
 					    &xfs_buffered_write_iomap_ops,

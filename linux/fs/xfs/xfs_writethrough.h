@@ -3,5 +3,6 @@
 #define __XFS_WRITETHROUGH_H__
 
 ssize_t xfs_file_writethrough(struct kiocb *iocb, struct iov_iter *from);
+void xfs_writethrough_drain(struct inode *inode, loff_t offset, loff_t length);
 
 #endif /* __XFS_WRITETHROUGH_H__ */

@@ -7,7 +7,13 @@
  * each of the two methods. In the end they all race, and no reader ever finds a
  * part.
  *
+ * An atomic direct write by copy on write replaces the blocks of its range when it
+ * completes, and frees them: a plain write-through that comes meanwhile may not be
+ * under way to them then, and waits.
+ *
  * Mutant: 158-atomic-passes-direct
+ * Mutant: 167-passes-staged-direct
+ * Mutant: 168-shares-staged-direct
  * Mutant: 162-truncate-passes-atomic
  * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --timeout 480
  * blocks: 1024
@@ -333,6 +339,57 @@ static void direct(void)
 	munmap(block.iov_base, wt_bsize);
 }
 
+/*
+ * It is not the atomic write that is written through. With the first row the
+ * other overwrites where it is, as it seems; the second fills a hole.
+ */
+static void staged_direct(bool hole)
+{
+	struct iovec all = { wt_alloc(LEN), LEN };
+	struct wt_request first = {
+		.mode = WT_AIO, .iov = &all, .nr_iov = 1, .off = OFF,
+		.flags = RWF_ATOMIC, .plain = true,
+	};
+	ssize_t ret;
+	int i;
+
+	begin();
+	if (hole) {
+		wt_sys(fallocate(fd, FALLOC_FL_PUNCH_HOLE |
+				 FALLOC_FL_KEEP_SIZE, OFF, LEN));
+		wt_sys(fsync(fd));
+	}
+	first.fd = wt_open("file", O_RDWR | O_DIRECT);
+	wt_pattern(all.iov_base, LEN, OFF, 4);
+	wt_pattern(buf, wt_bsize, OFF + wt_bsize, 5);
+	iov.iov_len = wt_bsize;
+	req.off = OFF + wt_bsize;
+	req.flags = 0;
+	wt_dm_suspend(&dm);
+	wt_check(!wt_submit(&first), "submission of an atomic direct write");
+	wt_check(!wt_done(&first, 150), "an atomic direct write is not held");
+	/* One by libaio waits in its submission. */
+	req.mode = mode == WT_AIO ? WT_SYNC : mode;
+	wt_check(!wt_submit(&req), "submission");
+	for (i = 0; i < 15; i++) {
+		wt_check(!wt_cache(fd, OFF, LEN).writeback,
+			 "%s, %s: passes by an atomic direct write",
+			 wt_mode_name[mode], hole ? "hole" : "overwrite");
+		wt_sleep_ms(10);
+	}
+	wt_dm_resume(&dm);
+	ret = wt_wait(&first);
+	wt_check(ret == LEN, "atomic direct write: %zd", ret);
+	ret = wt_wait(&req);
+	wt_check(ret == (ssize_t)wt_bsize, "%s: %zd", wt_mode_name[mode], ret);
+	close(first.fd);
+	wt_expect_both(fd, OFF, wt_bsize, 4);
+	wt_expect_both(fd, OFF + wt_bsize, wt_bsize, 5);
+	wt_expect_both(fd, OFF + 2 * wt_bsize, LEN - 2 * wt_bsize, 4);
+	end();
+	munmap(all.iov_base, LEN);
+}
+
 static void sync_file(void *arg)
 {
 	(void)arg;
@@ -524,6 +581,10 @@ static void on(const char *dev)
 		punched();
 		cloned();
 		direct();
+		if (unit_max < LEN) {
+			staged_direct(false);
+			staged_direct(true);
+		}
 		synced();
 		passing_by();
 		race();
