@@ -181,12 +181,12 @@ xfs_writethrough_drain(struct inode *inode,
 		       loff_t offset,
 		       loff_t length)
 {
-	struct address_space	*mapping = inode->i_mapping;
+	pgoff_t			first = offset >> PAGE_SHIFT;
+	pgoff_t			last = (offset + length - 1) >> PAGE_SHIFT;
 
 	/* What is dirty again stays, and is written to where it is staged. */
-	if (mapping_writethrough(mapping))
-		invalidate_inode_pages2_range(mapping, offset >> PAGE_SHIFT,
-				(offset + length - 1) >> PAGE_SHIFT);
+	if (mapping_writethrough(inode->i_mapping))
+		invalidate_inode_pages2_range(inode->i_mapping, first, last);
 }
 
 /*
