@@ -295,6 +295,22 @@ static void write_direct(void *arg)
 	wt_sys(pwrite(direct, other, wt_bsize, OFF + wt_bsize));
 }
 
+/* The write comes while direct I/O is held, and waits for it. */
+static void submit_behind(const char *what)
+{
+	int i;
+
+	/* One by libaio waits in its submission. */
+	req.mode = mode == WT_AIO ? WT_SYNC : mode;
+	wt_check(!wt_submit(&req), "submission");
+	for (i = 0; i < 15; i++) {
+		wt_check(!wt_cache(fd, OFF, LEN).writeback,
+			 "%s, %s: passes by direct I/O", wt_mode_name[mode],
+			 what);
+		wt_sleep_ms(10);
+	}
+}
+
 /* Direct I/O comes second, and then first. */
 static void direct(void)
 {
@@ -303,7 +319,6 @@ static void direct(void)
 		.mode = WT_AIO, .iov = &block, .nr_iov = 1,
 		.off = OFF + wt_bsize, .plain = true,
 	};
-	int i;
 
 	beside("direct read", read_direct, NULL);
 	expect_range(3);
@@ -322,14 +337,7 @@ static void direct(void)
 	wt_dm_suspend(&dm);
 	wt_check(!wt_submit(&first), "submission of a direct write");
 	wt_check(!wt_done(&first, 150), "a direct write is not held");
-	/* One by libaio waits in its submission. */
-	req.mode = mode == WT_AIO ? WT_SYNC : mode;
-	wt_check(!wt_submit(&req), "submission");
-	for (i = 0; i < 15; i++) {
-		wt_check(!wt_cache(fd, OFF, LEN).writeback,
-			 "passes by direct I/O");
-		wt_sleep_ms(10);
-	}
+	submit_behind("atomic");
 	let_go();
 	wt_check(wt_wait(&first) == (ssize_t)wt_bsize, "direct write: %zd",
 		 first.res);
@@ -340,8 +348,8 @@ static void direct(void)
 }
 
 /*
- * It is not the atomic write that is written through. With the first row the
- * other overwrites where it is, as it seems; the second fills a hole.
+ * Here the direct write is the atomic one, and a plain write-through comes: over
+ * written blocks, which it would find in the file, and over a hole.
  */
 static void staged_direct(bool hole)
 {
@@ -351,7 +359,6 @@ static void staged_direct(bool hole)
 		.flags = RWF_ATOMIC, .plain = true,
 	};
 	ssize_t ret;
-	int i;
 
 	begin();
 	if (hole) {
@@ -368,15 +375,7 @@ static void staged_direct(bool hole)
 	wt_dm_suspend(&dm);
 	wt_check(!wt_submit(&first), "submission of an atomic direct write");
 	wt_check(!wt_done(&first, 150), "an atomic direct write is not held");
-	/* One by libaio waits in its submission. */
-	req.mode = mode == WT_AIO ? WT_SYNC : mode;
-	wt_check(!wt_submit(&req), "submission");
-	for (i = 0; i < 15; i++) {
-		wt_check(!wt_cache(fd, OFF, LEN).writeback,
-			 "%s, %s: passes by an atomic direct write",
-			 wt_mode_name[mode], hole ? "hole" : "overwrite");
-		wt_sleep_ms(10);
-	}
+	submit_behind(hole ? "into a hole" : "overwrite");
 	wt_dm_resume(&dm);
 	ret = wt_wait(&first);
 	wt_check(ret == LEN, "atomic direct write: %zd", ret);
