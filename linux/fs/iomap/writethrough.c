@@ -1277,8 +1277,9 @@ iomap_writethrough_atomic_unlock(struct iomap_writethrough_atomic *atomic)
  * Others may join ours later.  It ends for the folio when all have completed,
  * for the atomic write's blocks not before all of that is remapped.
  *
- * With page faults locked out no folio lock is waited for.  khugepaged takes the
- * lock for that after those of clean folios, since it reads into holes:
+ * With page faults locked out the lock of a clean folio is not waited for.
+ * khugepaged takes the lock for that after those of clean folios, since it reads
+ * into holes.  (Of one that is dirty, which the flush waits for, it lets go.)
  *
  *	atomic write			khugepaged
  *
@@ -1638,7 +1639,7 @@ int iomap_writethrough_atomic(struct iomap_writethrough *wt,
 
 	mapping_set_writethrough(mapping);
 	blk_start_plug(&plug);
-	do {
+	for (;;) {
 		atomic->no_faults = tries >= 4 && tries % 2 == 0;
 		if (atomic->no_faults)
 			filemap_invalidate_lock(mapping);
@@ -1647,9 +1648,11 @@ int iomap_writethrough_atomic(struct iomap_writethrough *wt,
 			filemap_invalidate_unlock(mapping);
 		if (ret > 0 && (iter.flags & IOMAP_NOWAIT))
 			ret = -EAGAIN;
+		if (ret <= 0)
+			break;
 		cond_resched();
 		tries++;
-	} while (ret > 0);
+	}
 	blk_finish_plug(&plug);
 	if (ret)
 		return ret;

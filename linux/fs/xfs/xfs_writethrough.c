@@ -174,7 +174,9 @@ xfs_writethrough_beside_remap(struct xfs_inode *ip,
  * are to be replaced.  It has done so with the folio locked, and unlocks it when
  * it is under writeback.  Those who come later find what is staged.
  *
- * The caller holds the iolock and no folio.
+ * The caller holds the iolock and no folio.  Until it submits, writeback of what
+ * a mapping has dirtied may put into place what is staged, as it may without this
+ * wait.
  */
 void
 xfs_writethrough_drain(struct inode *inode,
@@ -184,9 +186,47 @@ xfs_writethrough_drain(struct inode *inode,
 	pgoff_t			first = offset >> PAGE_SHIFT;
 	pgoff_t			last = (offset + length - 1) >> PAGE_SHIFT;
 
+	/* pairs with the one in xfs_writethrough_imap_valid() */
+	smp_mb();
 	/* What is dirty again stays, and is written to where it is staged. */
 	if (mapping_writethrough(inode->i_mapping))
 		invalidate_inode_pages2_range(inode->i_mapping, first, last);
+}
+
+/*
+ * Does what an earlier lookup of this write has found still hold?  No extent
+ * goes away and the file does not shrink under the iolock, but for direct I/O,
+ * which puts data from the COW fork into place and notes that in the sequence
+ * number last:
+ *
+ *	direct I/O			write-through
+ *
+ *	i_dio_count++			look up, for an earlier batch
+ *	stage
+ *	smp_mb()			lock folio
+ *	xfs_writethrough_drain()	smp_mb()
+ *	submit				i_dio_count is not 0: look up again
+ *	remap
+ *	if_seq++
+ *	i_dio_count--			i_dio_count is 0: look at if_seq
+ *
+ * If we do not see the count, the drain sees our folio, and waits for it.
+ */
+static bool
+xfs_writethrough_imap_valid(struct iomap_writepage_ctx *wpc,
+			    struct xfs_inode *ip,
+			    loff_t offset)
+{
+	if (!wpc->iomap.length || xfs_is_cow_inode(ip))
+		return false;
+
+	/* pairs with the one in xfs_writethrough_drain() */
+	smp_mb();
+	if (atomic_read(&VFS_I(ip)->i_dio_count))
+		return false;
+	/* pairs with the atomic_dec_and_test() of inode_dio_end() */
+	smp_rmb();
+	return xfs_imap_valid(wpc, ip, offset);
 }
 
 /*
@@ -219,12 +259,8 @@ xfs_writethrough_map_overwrite(struct iomap_writepage_ctx *wpc,
 
 	if (xfs_is_shutdown(mp))
 		return -EIO;
-	/*
-	 * What has been found out about the mapping was for all the rest of the
-	 * write, and holds: no extent goes away, and the file does not shrink.
-	 * It is looked up again whenever there is anything in the COW fork.
-	 */
-	if (!xfs_is_cow_inode(ip) && xfs_imap_valid(wpc, ip, offset))
+	/* It was for all the rest of the write, durability included. */
+	if (xfs_writethrough_imap_valid(wpc, ip, offset))
 		return 0;
 
 	lockmode = xfs_writethrough_ilock(ip, flags);

@@ -9,11 +9,13 @@
  *
  * An atomic direct write by copy on write replaces the blocks of its range when it
  * completes, and frees them: a plain write-through that comes meanwhile may not be
- * under way to them then, and waits.
+ * under way to them then, and waits; one that has looked them up before, and waits
+ * for something else, looks again.
  *
  * Mutant: 158-atomic-passes-direct
  * Mutant: 167-passes-staged-direct
  * Mutant: 168-shares-staged-direct
+ * Mutant: 169-mapping-outlives-remap
  * Mutant: 162-truncate-passes-atomic
  * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --timeout 480
  * blocks: 1024
@@ -389,6 +391,85 @@ static void staged_direct(bool hole)
 	munmap(all.iov_base, LEN);
 }
 
+struct source_write {
+	const char	*data;
+	off_t		off;
+	size_t		len;
+};
+
+static void write_source(void *arg)
+{
+	struct source_write *write = arg;
+	ssize_t ret = wt_write(WT_SYNC, fd, write->data, write->len, write->off,
+			       0);
+
+	wt_check(ret == (ssize_t)write->len, "write: %zd", ret);
+}
+
+/*
+ * The plain write-through looks up all of its range at first, and puts what one
+ * batch of folios takes under writeback. The next page of its source has to be
+ * read, which is held.
+ */
+static void looked_up_before(void)
+{
+	/* in one extent with what is before it */
+	const off_t lead = 128 * WT_KIB, at = 2 * OFF + lead, start = 2 * OFF;
+	const size_t len = lead + LEN;
+	int source = wt_open("source", O_RDWR | O_TRUNC);
+	char *data = wt_alloc(len), *map;
+	struct iovec all = { wt_alloc(LEN), LEN };
+	struct wt_request first = {
+		.mode = WT_AIO, .iov = &all, .nr_iov = 1, .off = at,
+		.flags = RWF_ATOMIC, .plain = true,
+	};
+	struct source_write write = { .off = start, .len = len };
+	ssize_t ret;
+	pid_t pid;
+	off_t i;
+
+	begin();
+	wt_check(wt_physical(fd, start, NULL) + lead ==
+		 wt_physical(fd, at, NULL), "they are in two extents");
+	wt_pattern(data, len, start, 5);
+	wt_check(pwrite(source, data, len, 0) == (ssize_t)len, "source");
+	wt_sys(fsync(source));
+	wt_sys(posix_fadvise(source, 0, 0, POSIX_FADV_DONTNEED));
+	map = mmap(NULL, len, PROT_READ, MAP_SHARED, source, 0);
+	wt_check(map != MAP_FAILED, "mmap: %s", strerror(errno));
+	wt_sys(madvise(map, len, MADV_RANDOM));
+	for (i = 0; i < lead - wt_unit; i += wt_psize)
+		(void)*(volatile char *)(map + i);
+	wt_check(!wt_cache(source, lead - wt_unit, LEN).cached,
+		 "the rest of the source has been read");
+
+	write.data = map;
+	first.fd = wt_open("file", O_RDWR | O_DIRECT);
+	wt_pattern(all.iov_base, LEN, at, 4);
+	wt_dm_suspend(&dm);
+	pid = wt_fork(write_source, &write);
+	for (i = 0; !wt_cache(fd, start, lead).writeback && i < 500; i++)
+		wt_sleep_ms(10);
+	wt_check(wt_cache(fd, start, lead).writeback, "not in flight");
+	wt_check(!wt_exited(pid, 150) && !wt_cache(fd, at, LEN).writeback,
+		 "its source is not waited for");
+	wt_check(!wt_submit(&first), "submission of an atomic direct write");
+	wt_check(!wt_done(&first, 150), "an atomic direct write is not held");
+	wt_dm_resume(&dm);
+	ret = wt_wait(&first);
+	wt_check(ret == LEN, "atomic direct write: %zd", ret);
+	wt_join(pid);
+	close(first.fd);
+	wt_expect_both(fd, END, start - END, 1);
+	wt_expect_both(fd, start, len, 5);
+	wt_expect_both(fd, at + LEN, FILE_SIZE - at - LEN, 1);
+	end();
+	munmap(map, len);
+	munmap(data, len);
+	munmap(all.iov_base, LEN);
+	close(source);
+}
+
 static void sync_file(void *arg)
 {
 	(void)arg;
@@ -583,6 +664,7 @@ static void on(const char *dev)
 		if (unit_max < LEN) {
 			staged_direct(false);
 			staged_direct(true);
+			looked_up_before();
 		}
 		synced();
 		passing_by();
