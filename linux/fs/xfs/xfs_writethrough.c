@@ -137,9 +137,8 @@ xfs_writethrough_check_mapped(struct iomap_writepage_ctx *wpc,
 }
 
 /*
- * Is direct I/O in flight that is going to replace blocks of the range when it
- * completes, without the iolock?  An atomic write that is staged in the COW
- * fork does:
+ * Is direct I/O in flight that may replace blocks when it completes, without the
+ * iolock?  An atomic write that is staged in the COW fork does:
  *
  *	direct I/O			write-through
  *
@@ -151,21 +150,17 @@ xfs_writethrough_check_mapped(struct iomap_writepage_ctx *wpc,
  *
  * It is counted before it stages, and until it has remapped, which both take the
  * ILOCK.  What stages later waits for us, see xfs_writethrough_drain().
+ *
+ * What is in the COW fork right now does not tell.  Direct I/O puts into place
+ * all that is staged in its range, by whomever, when it completes.  So its own
+ * may be in place already, and it may come for that of a later one, which has
+ * yet to wait for us.
  */
 static bool
-xfs_writethrough_beside_remap(struct xfs_inode *ip,
-			      xfs_fileoff_t offset_fsb,
-			      xfs_fileoff_t end_fsb)
+xfs_writethrough_beside_remap(struct xfs_inode *ip)
 {
-	struct xfs_bmbt_irec	cmap;
-	struct xfs_iext_cursor	icur;
-
 	xfs_assert_ilocked(ip, XFS_ILOCK_SHARED | XFS_ILOCK_EXCL);
-	return atomic_read(&VFS_I(ip)->i_dio_count) &&
-	       xfs_inode_has_cow_data(ip) &&
-	       xfs_iext_lookup_extent(ip, ip->i_cowfp, offset_fsb, &icur,
-				      &cmap) &&
-	       cmap.br_startoff < end_fsb;
+	return ip->i_cowfp && atomic_read(&VFS_I(ip)->i_dio_count);
 }
 
 /*
@@ -194,10 +189,12 @@ xfs_writethrough_drain(struct inode *inode,
 }
 
 /*
- * Does what an earlier lookup of this write has found still hold?  No extent
- * goes away and the file does not shrink under the iolock, but for direct I/O,
- * which puts data from the COW fork into place and notes that in the sequence
- * number last:
+ * Does what an earlier lookup of this write has found still hold?  The file does
+ * not shrink under the iolock, and no extent goes away but when data from the COW
+ * fork is put into place.  Where writeback does that, buffered atomic writes, or
+ * a write-through that has found what was left over there, the blocks are in
+ * flight until then, and have been waited for.  Direct I/O has no folio.  It
+ * notes the change in the sequence number last:
  *
  *	direct I/O			write-through
  *
@@ -211,6 +208,9 @@ xfs_writethrough_drain(struct inode *inode,
  *	i_dio_count--			i_dio_count is 0: look at if_seq
  *
  * If we do not see the count, the drain sees our folio, and waits for it.
+ *
+ * The barrier also has the sequence number read after what tells that nothing is
+ * in flight.
  */
 static bool
 xfs_writethrough_imap_valid(struct iomap_writepage_ctx *wpc,
@@ -277,7 +277,7 @@ xfs_writethrough_map_overwrite(struct iomap_writepage_ctx *wpc,
 	if (!xfs_iext_lookup_extent(ip, &ip->i_df, offset_fsb, &icur, &imap) ||
 	    imap.br_startoff > offset_fsb ||
 	    !xfs_writethrough_all_real(ip, icur, imap, end_fsb) ||
-	    xfs_writethrough_beside_remap(ip, offset_fsb, end_fsb))
+	    xfs_writethrough_beside_remap(ip))
 		goto out_unlock;
 
 	XFS_WPC(wpc)->data_seq = READ_ONCE(ip->i_df.if_seq);
@@ -704,9 +704,11 @@ retry:
 
 	/*
 	 * What direct I/O in flight has staged in the COW fork is its own: we
-	 * would write to it as well, and remap it when we are done.
+	 * would write to it as well, and remap it when we are done.  Not even
+	 * that it is empty can be told without the ILOCK: the completion empties
+	 * it first, and changes the data fork afterwards.
 	 */
-	if (xfs_inode_has_cow_data(ip))
+	if (ip->i_cowfp)
 		inode_dio_wait(inode);
 
 	error = iomap_writethrough_allocate(wt, from, &ctx.wpc.ctx,
