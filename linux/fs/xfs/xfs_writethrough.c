@@ -167,7 +167,7 @@ xfs_writethrough_beside_remap(struct xfs_inode *ip)
  * Direct I/O has staged a range in the COW fork, having dropped what was cached
  * of it before.  Since then a write-through may have looked up the blocks that
  * are to be replaced.  It has done so with the folio locked, and unlocks it when
- * it is under writeback.  Those who come later find what is staged.
+ * it is under writeback.  Those who come later find direct I/O in flight.
  *
  * The caller holds the iolock and no folio.  Until it submits, writeback of what
  * a mapping has dirtied may put into place what is staged, as it may without this

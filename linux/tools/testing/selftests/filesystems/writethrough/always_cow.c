@@ -45,7 +45,8 @@ static void on(const char *dev)
 {
 	int fd;
 
-	wt_dev = wt_raw = dev;
+	wt_dev = dev;
+	wt_raw = dev;
 	/* It counts when a file system is mounted, after a crash as well. */
 	wt_check(wt_put(SWITCH, "1"), "the switch: %s", strerror(errno));
 	wt_setup(NULL, NULL);

@@ -75,7 +75,7 @@ static void queue(enum wt_mode mode)
 	close(fd);
 }
 
-static void fixed(void)
+static void registered(void)
 {
 	struct iovec iov = { wt_alloc(64 * KIB), 64 * KIB };
 	int fd = wt_make_file("file", FILE_SIZE, 1), ret;
@@ -114,7 +114,7 @@ int main(void)
 	wt_for_each_mode(mode) {
 		queue(mode);
 		if (mode == WT_URING && !getenv("WT_EMULATE"))
-			fixed();
+			registered();
 	}
 	wt_finish();
 }

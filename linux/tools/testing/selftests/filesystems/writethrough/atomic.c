@@ -450,7 +450,8 @@ static void on(const char *dev)
 	size_t len, limit;
 	int fd;
 
-	wt_dev = wt_raw = dev;
+	wt_dev = dev;
+	wt_raw = dev;
 	wt_setup(NULL, "lazytime");
 	fd = wt_make_file("file", FILE_SIZE, 1);
 	wt_atomic_limits(fd, &atomic_min, &atomic_max);
@@ -471,8 +472,10 @@ static void on(const char *dev)
 			continue;
 		len = atomic_min;
 		/* What the sizes differ in does not depend on the interface. */
-		if (mode != WT_SYNC && limit >= 4 * atomic_min)
-			len = limit = 4 * atomic_min;
+		if (mode != WT_SYNC && limit >= 4 * atomic_min) {
+			limit = 4 * atomic_min;
+			len = limit;
+		}
 		for (; len <= limit; len *= 4) {
 			overwritten(len);
 			not_cached(len);
@@ -497,7 +500,8 @@ static void on(const char *dev)
 	wt_check(!!by_device == (unit_max >= atomic_min),
 		 "%u writes in place", by_device);
 	wt_note("note: %u in place, %u staged", by_device, by_file_system);
-	by_device = by_file_system = 0;
+	by_device = 0;
+	by_file_system = 0;
 	wt_umount();
 	wt_repair_check();
 }

@@ -314,7 +314,7 @@ static void submit_behind(const char *what)
 }
 
 /* Direct I/O comes second, and then first. */
-static void direct(void)
+static void beside_direct(void)
 {
 	struct iovec block = { wt_alloc(wt_bsize), wt_bsize };
 	struct wt_request first = {
@@ -645,7 +645,8 @@ static void count_method(void)
 
 static void on(const char *dev)
 {
-	wt_dev = wt_raw = dev;
+	wt_dev = dev;
+	wt_raw = dev;
 	unit_max = wt_queue_limit("atomic_write_unit_max_bytes");
 	wt_on_dm(&dm);
 	wt_setup(NULL, NULL);
@@ -660,7 +661,7 @@ static void on(const char *dev)
 		truncated_over_hole();
 		punched();
 		cloned();
-		direct();
+		beside_direct();
 		if (unit_max < LEN) {
 			staged_direct(false);
 			staged_direct(true);

@@ -55,7 +55,7 @@ static void expect_works(int fd)
 }
 
 /* Over what is on the device, cached or not. */
-static void failing(bool cold)
+static void on_failing(bool cold)
 {
 	int fd = wt_make_file("file", FILE_SIZE, 1);
 	ssize_t ret;
@@ -271,7 +271,8 @@ static void stored_meanwhile(bool clone_too, bool hole)
 	wt_umount();
 	wt_repair_check();
 	wt_dm_remove(&dm);
-	wt_dev = wt_raw = plain;
+	wt_dev = plain;
+	wt_raw = plain;
 }
 
 static void on(const char *dev)
@@ -279,8 +280,8 @@ static void on(const char *dev)
 	wt_dev = wt_raw = dev;
 	wt_setup(NULL, NULL);
 	wt_for_each_mode(mode) {
-		failing(false);
-		failing(true);
+		on_failing(false);
+		on_failing(true);
 		failing_over_dirty();
 		failing_in_part();
 		over_hole();
@@ -303,7 +304,8 @@ int main(void)
 		on(wt_scsi_debug());
 	else
 		wt_note("note: no scsi_debug disk");
-	wt_dev = wt_raw = plain;
+	wt_dev = plain;
+	wt_raw = plain;
 	for (mode = WT_SYNC; mode < WT_NR_MODES; mode++) {
 		wt_note("note: stores meanwhile, %s", wt_mode_name[mode]);
 		stored_meanwhile(false, false);
