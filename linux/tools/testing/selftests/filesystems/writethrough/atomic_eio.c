@@ -277,7 +277,8 @@ static void stored_meanwhile(bool clone_too, bool hole)
 
 static void on(const char *dev)
 {
-	wt_dev = wt_raw = dev;
+	wt_dev = dev;
+	wt_raw = dev;
 	wt_setup(NULL, NULL);
 	wt_for_each_mode(mode) {
 		on_failing(false);
