@@ -165,7 +165,8 @@ static void on(const char *dev, const char *mkfs, bool any)
 {
 	int fd;
 
-	wt_dev = wt_raw = dev;
+	wt_raw = dev;
+	wt_dev = wt_raw;
 	wt_setup(mkfs, NULL);
 	fd = wt_make_file("file", FILE_SIZE, 1);
 	wt_atomic_limits(fd, &min, &max);
@@ -173,8 +174,10 @@ static void on(const char *dev, const char *mkfs, bool any)
 	wt_note("note: %s%s: %zu to %zu bytes", dev, mkfs ? mkfs : "", min, max);
 	wt_check(!!min == any, "statx: atomic writes from %zu bytes", min);
 	one_block = any && min == max;
-	if (!any)
-		min = max = wt_bsize;
+	if (!any) {
+		max = wt_bsize;
+		min = max;
+	}
 	buf = wt_alloc(2 * max + 8 * min);
 	wt_for_each_mode(mode)
 		table();

@@ -54,7 +54,7 @@ static void set_up_groups(void)
 }
 
 /* Bytes that a group has written to the device. */
-static long long wbytes(const char *group)
+static long long written_bytes(const char *group)
 {
 	FILE *f = fopen(group_file(group, "io.stat"), "re");
 	long long value = 0;
@@ -150,14 +150,15 @@ static void run(void (*fn)(void *arg))
 
 static void charged(enum wt_mode mode)
 {
-	long long writer = wbytes("writer"), creator = wbytes("creator");
+	long long writer = written_bytes("writer");
+	long long creator = written_bytes("creator");
 	int fd;
 
 	job_mode = mode;
 	job_gen = 10 + mode;
 	run(overwrite);
-	writer = wbytes("writer") - writer;
-	creator = wbytes("creator") - creator;
+	writer = written_bytes("writer") - writer;
+	creator = written_bytes("creator") - creator;
 	wt_check(writer >= FILE_SIZE && writer < FILE_SIZE + 256 * KIB,
 		 "%ld bytes written, the writer pays for %lld", FILE_SIZE,
 		 writer);

@@ -257,7 +257,8 @@ static void on(const char *dev)
 {
 	struct stat st;
 
-	wt_dev = wt_raw = dev;
+	wt_raw = dev;
+	wt_dev = wt_raw;
 	wt_sys(stat(dev, &st));
 	dev_major = major(st.st_rdev);
 	dev_minor = minor(st.st_rdev);

@@ -33,7 +33,8 @@ int main(void)
 		wt_check(sendfile(to, from, &pos, 64 * KIB) == 64 * KIB,
 			 "sendfile: %s", strerror(errno));
 		wt_sys(pipe(pipes));
-		in = out = 128 * KIB;
+		out = 128 * KIB;
+		in = out;
 		wt_check(splice(from, &in, pipes[1], NULL, 32 * KIB, 0) ==
 			 32 * KIB, "splice: %s", strerror(errno));
 		wt_check(splice(pipes[0], NULL, to, &out, 32 * KIB, 0) ==

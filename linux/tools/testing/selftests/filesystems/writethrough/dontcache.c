@@ -358,7 +358,7 @@ static void short_source(enum wt_mode mode)
 }
 
 /* Refused because it would have to wait: as if nothing had been asked. */
-static void refused(enum wt_mode mode)
+static void check_refused(enum wt_mode mode)
 {
 	int fd = fresh_file(0, 0);
 	char *buf = wt_alloc(LEN);
@@ -474,14 +474,15 @@ int main(void)
 		two_of_them(mode);
 		device_error(mode);
 		short_source(mode);
-		refused(mode);
+		check_refused(mode);
 		without(mode);
 	}
 	wt_umount();
 	wt_dm_remove(&dm);
 	/* Slow enough for fsync to find the I/O in flight. */
-	wt_dev = wt_raw = wt_null_blk("slow", 400,
-				      "irqmode=2 completion_nsec=3000000");
+	wt_raw = wt_null_blk("slow", 400,
+			     "irqmode=2 completion_nsec=3000000");
+	wt_dev = wt_raw;
 	wt_setup(NULL, "lazytime");
 	over = wt_shared(sizeof(*over));
 	wt_for_each_mode(mode)

@@ -69,7 +69,7 @@ static void one(enum wt_mode mode, off_t off, size_t len, size_t bad, bool warm,
 	close(fd);
 }
 
-static void extending(enum wt_mode mode)
+static void check_extending(enum wt_mode mode)
 {
 	int fd = wt_make_file("file", 8192, 1);
 	struct stat st;
@@ -139,7 +139,7 @@ int main(void)
 		one(mode, 8192, 4 * wt_psize, 2 * wt_psize, false, true);
 		one(mode, 8192 + 100, 4 * wt_psize, 2 * wt_psize - 50, false,
 		    true);
-		extending(mode);
+		check_extending(mode);
 		vectors(mode);
 	}
 	wt_finish();

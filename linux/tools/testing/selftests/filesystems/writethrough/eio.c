@@ -157,8 +157,9 @@ int main(void)
 	wt_repair_check();
 
 	/* The same, failing where completions come from: an interrupt. */
-	wt_dev = wt_raw = wt_null_blk("n1", 400,
-				      "irqmode=2 completion_nsec=100000");
+	wt_raw = wt_null_blk("n1", 400,
+			     "irqmode=2 completion_nsec=100000");
+	wt_dev = wt_raw;
 	badblocks = "/sys/kernel/config/nullb/n1/badblocks";
 	wt_mkfs(NULL);
 	wt_mount(NULL);

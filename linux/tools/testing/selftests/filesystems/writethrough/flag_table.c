@@ -355,7 +355,7 @@ static void compare(const struct call *c, unsigned int slot)
 		 ret[1] ? "refused" : "served", ret[0] ? "refused" : "served");
 }
 
-static void descriptor(unsigned int interface, const struct row *open_row)
+static void check_descriptor(unsigned int interface, const struct row *open_row)
 {
 	unsigned int all = 0, flags = 0, i, n = 0;
 	long long start = wt_now_ms();
@@ -400,10 +400,10 @@ static void every_combination(unsigned int interface)
 {
 	unsigned int i;
 
-	descriptor(interface, NULL);
+	check_descriptor(interface, NULL);
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
 		if (rows[i].kind == OPEN)
-			descriptor(interface, &rows[i]);
+			check_descriptor(interface, &rows[i]);
 }
 
 /* ------------------------------------------------------------ plug pulled */

@@ -249,8 +249,9 @@ int main(void)
 	wt_need_writethrough();
 	writes = wt_shared(WRITERS * sizeof(*writes));
 	/* Slow enough for writes to overlap all the time */
-	wt_dev = wt_raw = wt_null_blk("hot", 400,
-				      "irqmode=2 completion_nsec=16000000");
+	wt_raw = wt_null_blk("hot", 400,
+			     "irqmode=2 completion_nsec=16000000");
+	wt_dev = wt_raw;
 	wt_setup("-b size=1024", NULL);
 	wt_check(wt_put("/proc/sys/vm/dirty_expire_centisecs", "1") &&
 		 wt_put("/proc/sys/vm/dirty_writeback_centisecs", "10"),

@@ -144,7 +144,8 @@ static void on(const char *dev)
 	wt_check(by_file_system, "nothing was staged");
 	wt_check(!by_device == (unit_max < min), "%u writes in place", by_device);
 	wt_note("note: %u in place, %u staged", by_device, by_file_system);
-	by_device = by_file_system = 0;
+	by_device = 0;
+	by_file_system = 0;
 	wt_umount();
 	wt_repair_check();
 }

@@ -70,7 +70,8 @@ static void look(const char *event, const char *text, void *arg)
 		 * The slab allocator makes stock of the objects of which one
 		 * follows, and for all of them slabs may have to grow.
 		 */
-		seen->slab_grows = seen->slab_stocks = true;
+		seen->slab_grows = true;
+		seen->slab_stocks = true;
 		return;
 	} else if (!strcmp(event, "mm_page_alloc")) {
 		/* A slab that grows does so for the object that follows. */
@@ -86,7 +87,8 @@ static void look(const char *event, const char *text, void *arg)
 		seen->others++;
 		remember(seen, event, text);
 	}
-	seen->slab_grows = seen->slab_stocks = false;
+	seen->slab_grows = false;
+	seen->slab_stocks = false;
 }
 
 static struct seen traced(int fd, const void *buf, size_t len, off_t off,
@@ -156,7 +158,7 @@ static void control(int fd, const char *buf)
 	wt_sys(fsync(fd));
 }
 
-static void timestamps(int fd, const char *buf)
+static void check_timestamps(int fd, const char *buf)
 {
 	struct seen seen;
 
@@ -194,7 +196,7 @@ int main(void)
 	fd = wt_open("file", 0);
 	wt_expect_file(fd, 0, FILE_SIZE, 3);
 	wt_write_gen(WT_SYNC, fd, 0, FILE_SIZE, 3);
-	timestamps(fd, buf);
+	check_timestamps(fd, buf);
 	close(fd);
 	wt_finish();
 }

@@ -47,7 +47,8 @@ static void traced(int fd, off_t off, size_t len, int flags, unsigned int times)
 	wt_trace_off();
 	wt_check(ret == (ssize_t)len, "%s: %zu bytes at %lld, flags 0x%x: %zd",
 		 wt_mode_name[mode], len, (long long)off, flags, ret);
-	by_file_system = by_engine = 0;
+	by_file_system = 0;
+	by_engine = 0;
 	wt_trace_each(look, NULL);
 	wt_expect_both(fd, off, len, 2);
 	munmap(buf, len);

@@ -141,7 +141,7 @@ static void do_punch(void *arg)
 }
 
 /* Whoever removes blocks that are in flight holds the inode lock and waits. */
-static void locked(void)
+static void inode_locked(void)
 {
 	int fd = make("file");
 	struct wt_request req;
@@ -231,7 +231,7 @@ static void not_in_place(void)
 }
 
 /* Anybody may be about to store to it. */
-static void mapped(void)
+static void file_mapped(void)
 {
 	int fd = make("file");
 	char *map = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
@@ -281,11 +281,11 @@ int main(void)
 	buf = wt_alloc(MAX_LEN);
 	wt_for_each_mode(mode) {
 		in_flight();
-		locked();
+		inode_locked();
 		two_mappings();
 		many_folios();
 		not_in_place();
-		mapped();
+		file_mapped();
 		extents_on_disk();
 	}
 	wt_finish();

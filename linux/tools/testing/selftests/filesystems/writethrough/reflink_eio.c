@@ -117,7 +117,8 @@ static void stored_meanwhile(enum wt_mode mode)
 	wt_umount();
 	wt_repair_check();
 	wt_dm_remove(&dm);
-	wt_dev = wt_raw = plain;
+	wt_raw = plain;
+	wt_dev = wt_raw;
 	munmap(iov.iov_base, LEN);
 }
 

@@ -50,7 +50,7 @@ static void one(struct wt_dm *dm, enum wt_mode mode, off_t size)
 }
 
 /* Behind one that is in flight, until that has ended, and all with it. */
-static void waiting(struct wt_dm *dm, int flags)
+static void shut_down_waiting(struct wt_dm *dm, int flags)
 {
 	struct iovec iov[2] = {
 		{ wt_alloc(8 * WT_KIB), 8 * WT_KIB },
@@ -97,8 +97,8 @@ int main(void)
 	wt_need_writethrough();
 	wt_on_dm(&dm);
 	wt_setup(NULL, NULL);
-	waiting(&dm, 0);
-	waiting(&dm, RWF_ATOMIC);
+	shut_down_waiting(&dm, 0);
+	shut_down_waiting(&dm, RWF_ATOMIC);
 	wt_for_each_mode(mode) {
 		one(&dm, mode, 16 * WT_KIB);
 		one(&dm, mode, 64 * WT_KIB);

@@ -39,7 +39,7 @@ static void store(void *arg)
 	shared->stored = 1;
 }
 
-static void plain(void *arg)
+static void plain_write(void *arg)
 {
 	char byte = 0x22;
 
@@ -62,7 +62,8 @@ static void one(struct wt_dm *dm, enum wt_mode mode, void (*other)(void *),
 	fd = wt_make_file("file", wt_unit, 1);
 	req.fd = fd;
 	wt_pattern(iov.iov_base, len, 0, 2);
-	shared->phase = shared->stored = 0;
+	shared->phase = 0;
+	shared->stored = 0;
 	pid = wt_fork(other, &at);
 	while (shared->phase != 1)
 		wt_sleep_ms(1);
@@ -102,7 +103,7 @@ static void one(struct wt_dm *dm, enum wt_mode mode, void (*other)(void *),
  * is on its way to the device, by background writeback, and stays there: the first
  * batch is in flight, and the call is still busy.
  */
-static void first(struct wt_dm *dm)
+static void first_write(struct wt_dm *dm)
 {
 	const size_t len = 64 * wt_unit, busy = 40 * wt_unit;
 	struct iovec iov = { wt_alloc(len), len };
@@ -114,7 +115,8 @@ static void first(struct wt_dm *dm)
 	fd = wt_make_pages("file", len, 1);
 	req.fd = fd;
 	wt_pattern(iov.iov_base, len, 0, 2);
-	shared->phase = shared->stored = 0;
+	shared->phase = 0;
+	shared->stored = 0;
 	pid = wt_fork(store, &at);
 	while (shared->phase != 1)
 		wt_sleep_ms(1);
@@ -159,14 +161,14 @@ int main(void)
 	shared = wt_shared(sizeof(*shared));
 	wt_on_dm(&dm);
 	wt_setup(NULL, NULL);
-	first(&dm);
+	first_write(&dm);
 	wt_for_each_mode(mode) {
 		one(&dm, mode, store, wt_unit);
-		one(&dm, mode, plain, wt_unit);
+		one(&dm, mode, plain_write, wt_unit);
 		if (wt_bsize == wt_unit)
 			continue;
 		one(&dm, mode, store, wt_bsize);
-		one(&dm, mode, plain, wt_bsize);
+		one(&dm, mode, plain_write, wt_bsize);
 	}
 	wt_finish();
 }

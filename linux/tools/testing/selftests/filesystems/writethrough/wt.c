@@ -1271,7 +1271,8 @@ int wt_submit(struct wt_request *req)
 
 	if (!req->plain && wt_emulate == WT_EMULATE_NOTHING)
 		flags |= RWF_WRITETHROUGH;
-	req->done = req->submitted = false;
+	req->done = false;
+	req->submitted = false;
 	/* An emulation takes two calls: in a process of its own. */
 	req->how = wt_emulate == WT_EMULATE_SYNC ? WT_SYNC : req->mode;
 	switch (req->how) {
