@@ -165,6 +165,8 @@ static void supervise(void)
 	while (!waitpid(pid, &status, WNOHANG)) {
 		if (wt_now_ms() > watched->deadline) {
 			wt_note("FAIL: no end of: %s", point);
+			/* Stacks are of a level that the console leaves out. */
+			wt_put("/proc/sysrq-trigger", "8");
 			wt_put("/proc/sysrq-trigger", "w");
 			wt_sleep_ms(500);
 			_exit(124);
@@ -235,7 +237,7 @@ static void end_group(void)
 	if (syncfs(fd))
 		wt_check(errno == EIO || errno == EUCLEAN || errno == EFBIG,
 			 "syncfs: %s", strerror(errno));
-	wt_sys(syncfs(fd));
+	sync();
 	close(fd);
 	sync();
 	wt_put("/proc/sys/vm/stat_refresh", "1");
@@ -924,6 +926,20 @@ static void set_tag(const char *tag, int value)
 }
 
 /*
+ * Another file is staged: that reads the trees of free and of shared blocks. And
+ * what has been freed is free on disk: an allocation may have to wait for that.
+ */
+static void stage_beside(const struct scenario *sc)
+{
+	int fd = wt_open("beside", O_RDWR);
+
+	wt_check(wt_write(WT_SYNC, fd, source, sc->len, sc->off, sc->flags) ==
+		 (ssize_t)sc->len, "staging: %s", strerror(errno));
+	sync();
+	close(fd);
+}
+
+/*
  * With the I/O held back, what comes after it is made to fail: the conversion,
  * the remapping, or the whole file system.
  */
@@ -957,8 +973,10 @@ static void late(const struct scenario *sc, enum wt_mode mode, int flags)
 			 flags & RWF_DSYNC ? " dsync" : "",
 			 tags[i] ? tags[i] : "shutdown");
 		watch();
-		/* What the call has to read is there. */
+		/* What the call has to read is there, metadata too. */
 		wt_check(pread(fd, cache, sc->size, 0) == sc->size, "read");
+		if (sc->flags & RWF_ATOMIC)
+			stage_beside(sc);
 		wt_dm_suspend(&dm);
 		wt_check(!wt_submit(&req), "submission");
 		wt_check(!wt_done(&req, 60), "did not wait: %zd", req.res);
