@@ -12,6 +12,7 @@
  * Mutant: 150-atomic-bio-not-marked
  * Mutant: 151-atomic-always-in-place
  * Mutant: 159-atomic-log-not-forced
+ * Mutant: 170-atomic-half-shared-in-place
  * lab: --disk 600M --scsi-debug dev_size_mb=320 --timeout 960
  * lab: --append scsi_debug.atomic_wr=1 --append scsi_debug.physblk_exp=7
  * blocks: 1024
@@ -274,6 +275,27 @@ static int aligned_file(size_t len)
 	return fd;
 }
 
+/* In place but for half of it, which a clone has as well. */
+static void half_shared(size_t len, bool first)
+{
+	int fd = aligned_file(len), clone = wt_open("clone", O_RDWR | O_TRUNC);
+	off_t off = OFF + (first ? 0 : len / 2);
+	unsigned int before = by_device;
+
+	wt_plain_gen(fd, 0, FILE_SIZE, 1);
+	wt_sys(fsync(fd));
+	write_atomic(fd, OFF, len, 0);
+	wt_check((by_device != before) == (len <= unit_max && mode != WT_URING),
+		 "it did not go in place when it was not shared");
+	wt_check(!wt_clone(fd, off, len / 2, clone, off), "clone: %s",
+		 strerror(errno));
+	write_atomic(fd, OFF, len, 0);
+	expect(fd, OFF, len, FILE_SIZE);
+	wt_expect_both(clone, off, len / 2, gen - 1);
+	close(clone);
+	expect_kept(fd, OFF, len, FILE_SIZE);
+}
+
 /*
  * The first half has blocks that are converted by the writeback of what is dirty,
  * only just before. If a crash loses that, because the log has not been written,
@@ -489,6 +511,8 @@ static void on(const char *dev)
 			sources(len);
 			if (len >= 4 * wt_bsize) {
 				scattered(len);
+				half_shared(len, false);
+				half_shared(len, true);
 				half_in_log(len);
 			}
 			durable(len, RWF_DSYNC);

@@ -17,6 +17,7 @@
  * Mutant: 168-shares-staged-direct
  * Mutant: 169-mapping-outlives-remap
  * Mutant: 162-truncate-passes-atomic
+ * Mutant: 171-atomic-waits-for-direct
  * lab: --disk 600M --scsi-debug dev_size_mb=320 --append scsi_debug.atomic_wr=1 --timeout 480
  * blocks: 1024
  */
@@ -321,6 +322,7 @@ static void beside_direct(void)
 		.mode = WT_AIO, .iov = &block, .nr_iov = 1,
 		.off = OFF + wt_bsize, .plain = true,
 	};
+	ssize_t ret;
 
 	beside("direct read", read_direct, NULL);
 	expect_range(3);
@@ -339,6 +341,8 @@ static void beside_direct(void)
 	wt_dm_suspend(&dm);
 	wt_check(!wt_submit(&first), "submission of a direct write");
 	wt_check(!wt_done(&first, 150), "a direct write is not held");
+	ret = wt_write(WT_SYNC, fd, buf, LEN, OFF, RWF_ATOMIC | RWF_NOWAIT);
+	wt_check(ret == -EAGAIN, "NOWAIT, beside a direct write: %zd", ret);
 	submit_behind("atomic");
 	let_go();
 	wt_check(wt_wait(&first) == (ssize_t)wt_bsize, "direct write: %zd",
@@ -649,7 +653,8 @@ static void on(const char *dev)
 	wt_raw = dev;
 	unit_max = wt_queue_limit("atomic_write_unit_max_bytes");
 	wt_on_dm(&dm);
-	wt_setup(NULL, NULL);
+	/* A timestamp that is due is no reason to refuse RWF_NOWAIT. */
+	wt_setup(NULL, "lazytime");
 	if (!buf)
 		buf = wt_alloc(LEN);
 	wt_for_each_mode(mode) {

@@ -10,6 +10,7 @@
 
 #define ID	1000
 #define LIMIT	(9 * MIB)
+#define ATOMIC	(64 * KIB)
 
 static void one(enum wt_mode mode, const char *name, int error)
 {
@@ -45,6 +46,11 @@ static void one(enum wt_mode mode, const char *name, int error)
 	wt_check(!wt_cache(fd, 0, LIMIT).dirty, "dirty pages");
 	wt_expect_both(fd, 0, pos, 2);
 	wt_write_gen(mode, fd, 0, pos, 3);
+	wt_expect_both(fd, 0, pos, 3);
+	/* Atomically it takes as much again, until it is done. */
+	wt_pattern(buf, ATOMIC, 0, 4);
+	ret = wt_write(mode, fd, buf, ATOMIC, 0, RWF_ATOMIC);
+	wt_check(ret == -error, "atomic: %zd, expected %d", ret, -error);
 	wt_expect_both(fd, 0, pos, 3);
 	close(fd);
 	wt_sys(unlink(wt_path(name)));

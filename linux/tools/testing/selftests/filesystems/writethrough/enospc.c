@@ -4,10 +4,13 @@
  * alone if that was nothing. It is found out before a byte is copied.
  *
  * Mutant: 019-short-count-lost
+ * Mutant: 172-atomic-no-space-for-ever
  * lab: --disk 600M
  * blocks: 1024
  */
 #include "wt.h"
+
+#define ATOMIC	(64 * KIB)
 
 static off_t size_of(int fd)
 {
@@ -61,6 +64,11 @@ static void one(enum wt_mode mode, bool sparse)
 			 (long long)size_of(fd), (long long)pos);
 	/* What is there already can be overwritten. */
 	wt_write_gen(mode, fd, 0, pos / 2, 3);
+	wt_expect_both(fd, 0, pos / 2, 3);
+	/* But not atomically: that takes as much space again. */
+	wt_pattern(buf, ATOMIC, 0, 4);
+	ret = wt_write(mode, fd, buf, ATOMIC, 0, RWF_ATOMIC);
+	wt_check(ret == -ENOSPC, "atomic: %zd", ret);
 	wt_expect_both(fd, 0, pos / 2, 3);
 	close(fd);
 	wt_crash();
