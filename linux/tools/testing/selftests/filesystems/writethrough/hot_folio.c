@@ -8,6 +8,7 @@
  * Mutant: 149-fsync-does-not-lock
  * Mutant: 163-background-passes-by
  * Mutant: 146-counted-too-late
+ * Mutant: 173-range-passed-by
  * lab: --disk 600M --timeout 240
  */
 #include "wt.h"
@@ -87,6 +88,20 @@ static void do_sync_range(void)
 static off_t last_block(void)
 {
 	return folio + (nr_blocks - 1) * BLOCK;
+}
+
+/* What was dirty is under way, though the flusher would not take it yet. */
+static void do_start_range(void)
+{
+	wt_check(wt_put("/proc/sys/vm/dirty_expire_centisecs", "1000000"),
+		 "the flusher cannot be told to wait");
+	wt_plain_gen(fd, last_block(), BLOCK, 3);
+	wt_sys(sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE |
+			       SYNC_FILE_RANGE_WRITE));
+	wt_check(!wt_cache(fd, last_block(), BLOCK).dirty,
+		 "sync_file_range: dirty, and not under way");
+	wt_check(wt_put("/proc/sys/vm/dirty_expire_centisecs", "1"),
+		 "the flusher cannot be told to hurry");
 }
 
 static void do_plain(void)
@@ -185,6 +200,7 @@ static const struct {
 	{ "fdatasync", do_fdatasync },
 	{ "syncfs", do_syncfs },
 	{ "sync_file_range", do_sync_range },
+	{ "sync_file_range that does not wait after", do_start_range },
 	{ "plain write", do_plain },
 	{ "periodic writeback", do_flusher },
 	{ "background writeback", do_background },
@@ -223,7 +239,7 @@ static void run(void)
 		unsigned int again;
 
 		/* Whoever only waits may be lucky. */
-		for (again = 0; again < (i < 4 ? 20 : 3); again++) {
+		for (again = 0; again < (i < 5 ? 20 : 3); again++) {
 			start = wt_now_ms();
 			others[i].fn();
 			took = wt_now_ms() - start;
