@@ -118,6 +118,13 @@ if command -v ccache >/dev/null; then
 	export CCACHE_BASEDIR=$MUTANTS CCACHE_NOHASHDIR=1
 fi
 
+# started FILES: did the test? Its first words tell, too: a line of the kernel's log
+# can be lost with the machine.
+started() {
+	grep -q 'lab: command starts' "$1.kernel" ||
+		{ [ -s "$1.out" ] && ! head -n 1 "$1.out" | grep -qE '(^| )(run|lab/run|[^ ]*/lab/run): '; }
+}
+
 # choose ARCH: which kernel the next mutant is planted in
 choose() {
 	case $1 in
@@ -183,8 +190,7 @@ for file in "${patches[@]}"; do
 			# Skipped is not caught. The lab fails when the kernel dies
 			# under the test, which counts, or before, which does not.
 			if ! grep -q "^FAIL $test " "$log" ||
-			   { grep -q "^FAIL $test .*the lab failed" "$log" &&
-			     ! grep -q 'lab: command starts' "$LOGS/$name/$test.kernel"; }; then
+			   { grep -q "^FAIL $test .*the lab failed" "$log" && ! started "$LOGS/$name/$test"; }; then
 				blind+=("$test")
 			fi
 		done
