@@ -370,6 +370,12 @@ static int iomap_writethrough_settle_folio(struct iomap_iter *iter,
 			folio_wait_writeback(folio);
 		}
 	}
+	/*
+	 * What the end of that writeback has done to the mapping is seen when the
+	 * mapping is looked at; see the release in folio_end_writeback().
+	 */
+	smp_rmb();
+
 	/* the walk of its mappings may have to wait for an mmap() */
 	if ((iter->flags & IOMAP_NOWAIT) && folio_mapped(folio))
 		return -EAGAIN;
@@ -1678,6 +1684,15 @@ static int iomap_writethrough_init_sync(struct iomap_writethrough *wt,
 	return 0;
 }
 
+static bool iomap_writethrough_needs_wb(const struct inode *inode)
+{
+#ifdef CONFIG_CGROUP_WRITEBACK
+	return !inode->i_wb;
+#else
+	return false;
+#endif
+}
+
 /**
  * iomap_writethrough_begin - start a write-through
  * @onstack: context to use for a synchronous iocb
@@ -1726,8 +1741,12 @@ iomap_writethrough_begin(struct iomap_writethrough *onstack,
 		return ERR_PTR(error);
 	}
 
-	/* writeback accounts to the inode's wb, which nobody else may need */
-	inode_attach_wb(inode, NULL);
+	/*
+	 * Writeback accounts to the inode's wb, which nobody else may need.  It
+	 * has to be on a list of that one when its control group goes away.
+	 */
+	if (iomap_writethrough_needs_wb(inode))
+		__mark_inode_dirty(inode, I_DIRTY_PAGES);
 	trace_iomap_writethrough_begin(iocb, from);
 	return wt;
 }

@@ -5,6 +5,7 @@
  * does its limit of memory, which nothing dirty stands in the way of.
  *
  * Mutant: 065-charged-to-the-inode
+ * Mutant: 174-group-pinned
  * lab: --disk 600M --timeout 240
  */
 #include "wt.h"
@@ -229,6 +230,49 @@ static void memory_limited(enum wt_mode mode)
 	close(fd);
 }
 
+static void overwrite_as_gone(void *arg)
+{
+	int fd;
+
+	(void)arg;
+	join_group("gone");
+	fd = wt_open("kept", O_RDWR);
+	wt_write_gen(job_mode, fd, 0, LEN, 2);
+	close(fd);
+}
+
+/*
+ * Nothing but the file's inode in memory is left of what the group did: its pages
+ * would keep the group, as would an inode that the flusher has yet to look at.
+ */
+static void removed(enum wt_mode mode)
+{
+	const char *stat = ROOT "/cgroup.stat";
+	long long before;
+	int tries, fd;
+
+	job_mode = mode;
+	close(wt_make_file("kept", FILE_SIZE, 1));
+	wt_umount();
+	wt_mount(NULL);
+	before = wt_get(stat, "nr_dying_descendants");
+	make_group("gone");
+	run(overwrite_as_gone);
+	fd = wt_open("kept", O_RDONLY);
+	wt_sleep_ms(2500);
+	wt_sys(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
+	wt_sys(rmdir(group_file("gone", "")));
+	for (tries = 0; tries < 200; tries++) {
+		if (wt_get(stat, "nr_dying_descendants") <= before)
+			break;
+		wt_sleep_ms(100);
+	}
+	wt_check(wt_get(stat, "nr_dying_descendants") <= before,
+		 "a removed group stays as long as an inode");
+	wt_expect_both(fd, 0, LEN, 2);
+	close(fd);
+}
+
 int main(void)
 {
 	enum wt_mode mode;
@@ -237,12 +281,16 @@ int main(void)
 	wt_need_writethrough();
 	wt_setup(NULL, NULL);
 	set_up_groups();
+	wt_check(wt_put("/proc/sys/vm/dirty_expire_centisecs", "100") &&
+		 wt_put("/proc/sys/vm/dirty_writeback_centisecs", "50"),
+		 "the flusher cannot be told to hurry");
 	run(create);
 	wt_for_each_mode(mode) {
 		charged(mode);
 		limited(mode);
 		if (mode != WT_AIO)
 			memory_limited(mode);
+		removed(mode);
 	}
 	wt_finish();
 }
