@@ -753,13 +753,18 @@ static unsigned int atomic_flags(void)
 	return THROUGH | WT_RWF_ATOMIC | (pick(20) ? 0 : WT_RWF_DSYNC);
 }
 
-/* At the end of the log, or behind it if that is no multiple of the length. */
+/*
+ * At the end of the log, or behind it if that is no multiple of the length, or
+ * over it.  A plain append of an odd length now and then, so that it mostly is not.
+ */
 static void atomic_append(enum how how)
 {
-	uint64_t len = atomic_len(64 * KIB);
-	uint64_t off = wt_round_up(load.size[F_LOG], len);
+	uint64_t len = atomic_len(64 * KIB), size = load.size[F_LOG];
+	uint64_t off = pick(2) ? wt_round_up(size, len) : size - size % len;
 
-	if (off + len <= files[F_LOG].max)
+	if (!pick(3) && size + 2 * BLOCK <= files[F_LOG].max)
+		do_write(F_LOG, size, 1 + pick(2 * BLOCK), 0, HOW_SYNC);
+	else if (off + len <= files[F_LOG].max)
 		do_write(F_LOG, off, len, atomic_flags(), how);
 }
 

@@ -362,9 +362,22 @@ xfs_writethrough_needs_cow(struct xfs_inode *ip,
 }
 
 /*
+ * The end of the file is only moved after the I/O.  In between, a crash leaves the
+ * beginning of a write that crosses it, unless all of it is remapped at once.  What
+ * begins behind the end is not there without the size.
+ */
+static bool
+xfs_writethrough_crosses_eof(struct xfs_inode *ip,
+			     loff_t offset,
+			     unsigned int len)
+{
+	return offset < ip->i_disk_size && offset + len > ip->i_disk_size;
+}
+
+/*
  * Look up blocks that the device can overwrite atomically: written, in one
- * extent, aligned, not shared, and no more than it takes.  Returns -ENOPROTOOPT
- * for anything else.
+ * extent, aligned, not shared, before the end of the file or behind it, and no
+ * more than it takes.  Returns -ENOPROTOOPT for anything else.
  */
 static int
 xfs_writethrough_map_device_atomic(struct iomap_writepage_ctx *wpc,
@@ -396,7 +409,8 @@ xfs_writethrough_map_device_atomic(struct iomap_writepage_ctx *wpc,
 		goto out_unlock;
 
 	error = -ENOPROTOOPT;
-	if (!xfs_iext_lookup_extent(ip, &ip->i_df, offset_fsb, &icur, &imap) ||
+	if (xfs_writethrough_crosses_eof(ip, offset, len) ||
+	    !xfs_iext_lookup_extent(ip, &ip->i_df, offset_fsb, &icur, &imap) ||
 	    imap.br_startoff > offset_fsb ||
 	    !xfs_bmap_is_written_extent(&imap))
 		goto out_unlock;
@@ -423,8 +437,8 @@ out_unlock:
 
 /*
  * What the device does in place is atomic in the file only if the log has all
- * of its blocks.  Some may have been allocated, converted or remapped a moment
- * ago, by the writeback of what was dirty for one:
+ * of its blocks, and the size.  Some blocks may have been allocated, converted or
+ * remapped a moment ago, by the writeback of what was dirty for one:
  *
  *	block 1: converted, not in the log	block 2: written long ago
  *
@@ -432,9 +446,9 @@ out_unlock:
  *	power fails, recovery does not know of the conversion
  *	block 1 reads as zeros			block 2 has the new data
  *
- * So they have to be in the log first.  None of them changes then, with the
- * iolock held exclusively and the folios locked.  A single block is not torn in
- * this way.
+ * Even in a single block the file may have ended until then.  So they have to be
+ * in the log first.  None of them changes then, with the iolock held exclusively
+ * and the folios locked.
  */
 static int
 xfs_writethrough_force_mapping(struct iomap_writepage_ctx *wpc,
@@ -447,8 +461,7 @@ xfs_writethrough_force_mapping(struct iomap_writepage_ctx *wpc,
 	xfs_csn_t			seq = 0;
 	int				error;
 
-	if (!(wpc->iomap.flags & IOMAP_F_DIRTY) ||
-	    len <= i_blocksize(wpc->inode))
+	if (!(wpc->iomap.flags & IOMAP_F_DIRTY))
 		return 0;
 	if (iip) {
 		spin_lock(&iip->ili_lock);
@@ -471,7 +484,7 @@ xfs_writethrough_force_mapping(struct iomap_writepage_ctx *wpc,
 /*
  * Without a COW fork an atomic write is a single block, which the device writes
  * atomically.  It need not have been allocated, or written: until its extent is
- * converted, it reads as zeros.
+ * converted, it reads as zeros.  But the file must not end in it.
  */
 static int
 xfs_writethrough_map_one(struct iomap_writepage_ctx *wpc,
@@ -485,7 +498,8 @@ xfs_writethrough_map_one(struct iomap_writepage_ctx *wpc,
 	int				error;
 
 	if (len > i_blocksize(wpc->inode) ||
-	    len > xfs_inode_buftarg(ip)->bt_awu_max)
+	    len > xfs_inode_buftarg(ip)->bt_awu_max ||
+	    xfs_writethrough_crosses_eof(ip, offset, len))
 		return -EINVAL;
 
 	wpc->iomap.length = 0;

@@ -13,6 +13,8 @@
  * Mutant: 151-atomic-always-in-place
  * Mutant: 159-atomic-log-not-forced
  * Mutant: 170-atomic-half-shared-in-place
+ * Mutant: 175-atomic-over-end-in-place
+ * Mutant: 176-atomic-size-not-in-log
  * lab: --disk 600M --scsi-debug dev_size_mb=320 --timeout 960
  * lab: --append scsi_debug.atomic_wr=1 --append scsi_debug.physblk_exp=7
  * blocks: 1024
@@ -61,13 +63,19 @@ static void count(const char *event, const char *text, void *arg)
 		sent->atomic++;
 }
 
-/* One extent, written, alone, in the right place, and not too long. */
+/*
+ * One extent, written, alone, in the right place, not too long, and the file does
+ * not end in it.
+ */
 static bool in_place(int fd, off_t off, size_t len)
 {
 	off_t at = wt_physical(fd, off, NULL), pos;
 	bool shared;
 
 	if (len > unit_max || at < 0 || at % len)
+		return false;
+	if (lseek(fd, 0, SEEK_END) > off &&
+	    lseek(fd, 0, SEEK_END) < off + (off_t)len)
 		return false;
 	for (pos = off; pos < off + (off_t)len; pos += wt_bsize)
 		if (wt_backing(fd, pos) != WT_WRITTEN ||
@@ -334,6 +342,51 @@ static void half_in_log(size_t len)
 	close(fd);
 }
 
+/*
+ * Over the end of the file, and over one that has only just been moved: after a
+ * crash what is there of the range is all old or all new, and if it is new, so is
+ * the size.
+ */
+static void over_end(size_t len, bool moved)
+{
+	int fd = aligned_file(len);
+	off_t end = OFF + len - wt_bsize / 2, size;
+	char *found = wt_alloc(len), *want = wt_alloc(len);
+
+	wt_plain_gen(fd, 0, FILE_SIZE, 1);
+	wt_sys(fsync(fd));
+	wt_sys(ftruncate(fd, end));
+	wt_sys(fsync(fd));
+	if (moved)
+		wt_write_gen(mode, fd, end, OFF + len - end, 1);
+	unsure = true;
+	write_atomic(fd, OFF, len, 0);
+	unsure = false;
+	expect(fd, OFF, len, OFF + len);
+	close(fd);
+	wt_shutdown(false);
+	wt_umount();
+	wt_mount(NULL);
+	fd = wt_open("file", O_RDWR);
+	size = lseek(fd, 0, SEEK_END);
+	wt_check(size == end || size == OFF + (off_t)len, "the size is %lld",
+		 (long long)size);
+	wt_sys(pread(fd, found, size - OFF, OFF));
+	wt_pattern(want, len, OFF, gen);
+	if (!memcmp(found, want, 8)) {
+		wt_check(size == OFF + (off_t)len,
+			 "%zu bytes: new to the old end, %lld", len,
+			 (long long)end);
+		wt_expect_file(fd, OFF, len, gen);
+	} else {
+		wt_expect_file(fd, OFF, size - OFF, 1);
+	}
+	wt_expect_file(fd, 0, OFF, 1);
+	close(fd);
+	munmap(found, len);
+	munmap(want, len);
+}
+
 /* At the end of the file, over it, and with APPEND. */
 static void extending(size_t len)
 {
@@ -508,6 +561,8 @@ static void on(const char *dev)
 			dirty(len, true, true);
 			shared(len);
 			extending(len);
+			over_end(len, false);
+			over_end(len, true);
 			sources(len);
 			if (len >= 4 * wt_bsize) {
 				scattered(len);
