@@ -161,6 +161,23 @@ static void table(void)
 			one(&rows[i]);
 }
 
+/* The file ends in the range: only if the size can be changed with the blocks. */
+static void over_end(void)
+{
+	int fd = wt_make_file("file", 3 * min + min / 2, 1);
+	ssize_t ret;
+
+	wt_sys(fsync(fd));
+	wt_pattern(buf, min, 3 * min, 2);
+	ret = wt_write(mode, fd, buf, min, 3 * min, RWF_ATOMIC);
+	wt_check(ret == (one_block ? -EINVAL : (ssize_t)min),
+		 "over the end of the file: %zd", ret);
+	wt_check(lseek(fd, 0, SEEK_END) ==
+		 (off_t)(one_block ? 3 * min + min / 2 : 4 * min), "the size");
+	wt_expect_both(fd, 3 * min, min / 2, one_block ? 1 : 2);
+	close(fd);
+}
+
 static void on(const char *dev, const char *mkfs, bool any)
 {
 	int fd;
@@ -179,8 +196,11 @@ static void on(const char *dev, const char *mkfs, bool any)
 		min = max;
 	}
 	buf = wt_alloc(2 * max + 8 * min);
-	wt_for_each_mode(mode)
+	wt_for_each_mode(mode) {
 		table();
+		if (any)
+			over_end();
+	}
 	munmap(buf, 2 * max + 8 * min);
 	wt_umount();
 	wt_repair_check();
