@@ -45,8 +45,9 @@ bench-report: ## write docs/results from build/bench
 docs: ## write the parts of the documentation that are made from something else
 	@lab/docs
 
-powerloss: kernel programs ## every state that a power failure could leave; STATES=N, ATOMIC=N of them
-	@tools/powerloss.sh -j $$(nproc) $(if $(STATES),--states $(STATES)) $(if $(ATOMIC),--atomic $(ATOMIC)) \
+powerloss: need-test kernel programs ## every state that a power failure could leave; STATES=N, ATOMIC=N of them
+	@lab/kernel --arch x86_64 --release >/dev/null
+	@tools/powerloss.sh --kinds 'fua flush none realtime logged' -j $$(nproc) $(if $(STATES),--states $(STATES)) $(if $(ATOMIC),--atomic $(ATOMIC)) \
 		$(if $(SEED),--seed $(SEED))
 
 failures: kernel programs ## make everything that can fail in a call fail (FAULTS='SCENARIO...')

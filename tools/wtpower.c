@@ -4,6 +4,7 @@
  *
  *	wtpower record FILE	a load of writes on the recorded device
  *	wtpower replay FILE	the states that the device could be left in
+ *	wtpower import LOG FILE	a record from what QEMU has logged
  *
  * The record says in order what was submitted to the device, what it completed,
  * what was flushed, and, by marks of ours, what the program had asked for and
@@ -23,6 +24,7 @@
  */
 /* libs: -luring -laio */
 #define _GNU_SOURCE
+#include <endian.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <libaio.h>
@@ -34,6 +36,7 @@
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <linux/blkpg.h>
 #include <linux/falloc.h>
 #include <linux/loop.h>
 
@@ -129,6 +132,7 @@ static struct {
 	uint64_t	only_cut;
 	unsigned int	only_subset;
 	const char	*above;		/* the device that the recorded one is on */
+	const char	*logged;	/* the device, if it is recorded from outside */
 	unsigned int	cut;		/* atomic writes a state, at least */
 	unsigned int	expect_torn;
 	bool		only;
@@ -265,7 +269,8 @@ static const char * const promise_name[NR_PROMISES] = { "plain", "wt", "wt+dsync
 
 static struct {
 	unsigned int	hits[NR_PROMISES][NR_METS];
-	int		recorder;
+	int		recorder;		/* what takes marks */
+	char		device[32];		/* what is recorded */
 	int		fd[NR_FILES];
 	uint64_t	size[NR_FILES];
 	uint64_t	last_lazy[NR_FILES];	/* where nothing durable was written */
@@ -292,9 +297,24 @@ static uint64_t pick(uint64_t n)
 	return draw(&load.random) % n;
 }
 
+/*
+ * A logged disk has two partitions: the file system, and a sector for marks.  They
+ * are not in a table on the disk.
+ */
+#define LOGGED_SIZE	(32 * MIB)
+#define MARKS_SIZE	(64 * KIB)
+
 static void put_mark(struct mark *mark, enum what what)
 {
+	static unsigned char sector[SECTOR] __attribute__((aligned(BLOCK)));
+
 	mark->what = what;
+	if (opt.logged) {
+		memcpy(sector, mark, sizeof(*mark));
+		if (pwrite(load.recorder, sector, SECTOR, 0) != SECTOR)
+			die("cannot write a mark: %s", strerror(errno));
+		return;
+	}
 	if (write(load.recorder, mark, sizeof(*mark)) != sizeof(*mark))
 		die("cannot write a mark: %s", strerror(errno));
 }
@@ -932,10 +952,10 @@ static void make_file_system(void)
 	if (opt.realtime)
 		run("mkfs.xfs -q -f -K -d agcount=2 -m reflink=0 -r rtdev=/dev/recorder1 /dev/recorder0");
 	else
-		run("mkfs.xfs -q -f -K -d agcount=2 -m reflink=1,rmapbt=1 /dev/recorder0");
-	if (mount("/dev/recorder0", mount_point, "xfs", 0,
+		run("mkfs.xfs -q -f -K -d agcount=2 -m reflink=1,rmapbt=1 %s", load.device);
+	if (mount(load.device, mount_point, "xfs", 0,
 		  opt.realtime ? "rtdev=/dev/recorder1" : NULL))
-		die("cannot mount /dev/recorder0: %s", strerror(errno));
+		die("cannot mount %s: %s", load.device, strerror(errno));
 }
 
 /* Background writeback and metadata are to be under way, too. */
@@ -1006,22 +1026,17 @@ static int fill_device(const char *path)
 /* So slow that the queue of atomic writes is full. */
 static void slow_device(bool slow)
 {
+	if (opt.logged)
+		return;
 	if (wt_write_string("/sys/module/recorder/parameters/delay_us", slow ? "100000" : "1000"))
 		die("cannot slow the device down");
 }
 
-static void record(const char *path)
+static void open_recorder(void)
 {
 	struct recorder_reset reset = { .kind = opt.kind, .fill = FILL };
-	struct mark mark = {};
-	unsigned int i;
 
-	load.flag = wt_flag();
-	if (!load.flag) {
-		printf("SKIP: this kernel has no write-through\n");
-		exit(77);
-	}
-	load.random = opt.seed;
+	snprintf(load.device, sizeof(load.device), "/dev/recorder0");
 	load.recorder = open("/dev/recorder", O_RDWR | O_CLOEXEC);
 	if (load.recorder < 0)
 		die("no recorded device (recorder.size_mb=N for the kernel): %s", strerror(errno));
@@ -1033,6 +1048,54 @@ static void record(const char *path)
 	}
 	if (ioctl(load.recorder, RECORDER_RESET, &reset))
 		die("cannot reset the device: %s", strerror(errno));
+}
+
+static void add_partition(int disk, int number, uint64_t start, uint64_t length)
+{
+	struct blkpg_partition partition = { .start = start, .length = length, .pno = number };
+	struct blkpg_ioctl_arg arg = {
+		.op = BLKPG_ADD_PARTITION, .datalen = sizeof(partition), .data = &partition,
+	};
+
+	if (ioctl(disk, BLKPG, &arg))
+		die("cannot add a partition to %s: %s", opt.logged, strerror(errno));
+}
+
+static void open_logged(void)
+{
+	int disk = open(opt.logged, O_RDWR | O_CLOEXEC);
+	const char *infix = "";
+	char marks[32];
+
+	if (disk < 0)
+		die("cannot open %s: %s", opt.logged, strerror(errno));
+	add_partition(disk, 1, 0, LOGGED_SIZE);
+	add_partition(disk, 2, LOGGED_SIZE, MARKS_SIZE);
+	close(disk);
+	if (opt.logged[0] && opt.logged[strlen(opt.logged) - 1] <= '9')
+		infix = "p";
+	snprintf(load.device, sizeof(load.device), "%s%s1", opt.logged, infix);
+	snprintf(marks, sizeof(marks), "%s%s2", opt.logged, infix);
+	load.recorder = open(marks, O_RDWR | O_DIRECT | O_CLOEXEC);
+	if (load.recorder < 0)
+		die("cannot open %s: %s", marks, strerror(errno));
+}
+
+static void record(const char *path)
+{
+	struct mark mark = {};
+	unsigned int i;
+
+	load.flag = wt_flag();
+	if (!load.flag) {
+		printf("SKIP: this kernel has no write-through\n");
+		exit(77);
+	}
+	load.random = opt.seed;
+	if (opt.logged)
+		open_logged();
+	else
+		open_recorder();
 	load.depth = opt.atomic ? MAX_SLOTS : SLOTS;
 	if (io_uring_queue_init(load.depth, &load.ring, 0) || io_setup(load.depth, &load.aio))
 		die("no io_uring or libaio");
@@ -1051,6 +1114,10 @@ static void record(const char *path)
 	}
 	for (i = 0; i < load.depth; i++)
 		wait_for(&load.slot[i]);
+	/* What an import has to know */
+	mark.number = load.number;
+	mark.off = opt.seed;
+	mark.flags = opt.plain;
 	put_mark(&mark, MARK_END);
 	slow_device(false);
 
@@ -1058,8 +1125,147 @@ static void record(const char *path)
 		close(load.fd[i]);
 	if (umount(mount_point))
 		die("cannot unmount: %s", strerror(errno));
-	save_record(path);
+	if (path)
+		save_record(path);
+	else
+		printf("logged: %u operations\n", load.number);
 	print_hits();
+}
+
+/* ---- what QEMU has logged ---- */
+
+/*
+ * QEMU's block driver blklogwrites appends each write to its log when it has been
+ * done, in the format of dm-log-writes (Linux, Documentation/admin-guide/device-mapper/
+ * log-writes.rst): sectors of 512 bytes, the first of them with the number of
+ * entries, then one for each entry, and its data.  Little-endian.
+ */
+struct log_super {
+	uint64_t	magic;
+	uint64_t	version;
+	uint64_t	nr_entries;
+	uint32_t	sector_size;
+};
+
+struct log_entry {
+	uint64_t	sector;
+	uint64_t	nr_sectors;
+	uint64_t	flags;
+	uint64_t	data_len;
+};
+
+#define LOG_MAGIC	0x6a736677736872ull
+#define LOG_FLUSH	1u
+#define LOG_FUA		2u
+#define LOG_DISCARD	4u
+
+static void put_entry(FILE *out, uint64_t *bytes, struct recorder_entry entry, const void *data)
+{
+	static const unsigned char pad[RECORDER_ALIGN];
+	size_t length = data ? entry.length : 0;
+
+	fwrite(&entry, sizeof(entry), 1, out);
+	fwrite(data, length, 1, out);
+	fwrite(pad, wt_round_up(length, RECORDER_ALIGN) - length, 1, out);
+	*bytes += sizeof(entry) + wt_round_up(length, RECORDER_ALIGN);
+}
+
+/* Nothing says what is metadata; what is in a file begins with a word of ours, or zeros. */
+static bool is_file_data(const void *data)
+{
+	uint64_t word, file;
+
+	memcpy(&word, data, sizeof(word));
+	file = word >> 36 & 15;
+	return !word || (file >= 1 && file <= NR_FILES && (word & 0xfffffffffull) * 8 < MAX_FILE);
+}
+
+/*
+ * The log has no moment of submission.  A write is taken to be complete as soon as it
+ * is there, and so can still be lost until a flush: what a state lacks is only a FUA
+ * write that is half done.
+ */
+static void import(const char *log, const char *path)
+{
+	struct header header = {
+		.magic = MAGIC, .size = LOGGED_SIZE,
+		.kind = RECORDER_HAS_CACHE | RECORDER_HAS_FUA,
+	};
+	FILE *in = fopen(log, "r"), *out = fopen(path, "w");
+	unsigned int flushes = 0, fuas = 0, writes = 0;
+	unsigned char *buf = allocate(LOGGED_SIZE);
+	unsigned char first[SECTOR];
+	struct log_super super;
+	bool ended = false;
+	uint64_t i;
+
+	if (!in || !out)
+		die("cannot open %s: %s", in ? path : log, strerror(errno));
+	if (fread(first, SECTOR, 1, in) != 1)
+		die("%s is empty", log);
+	memcpy(&super, first, sizeof(super));
+	if (le64toh(super.magic) != LOG_MAGIC || le32toh(super.sector_size) != SECTOR)
+		die("%s is not a log of writes, by sectors", log);
+	fwrite(&header, sizeof(header), 1, out);
+	for (i = 0; i < le64toh(super.nr_entries); i++) {
+		struct recorder_entry entry = { .io = i + 1 };
+		struct log_entry logged;
+		uint32_t flags;
+
+		if (fread(first, SECTOR, 1, in) != 1)
+			die("%s ends before entry %" PRIu64, log, i);
+		memcpy(&logged, first, sizeof(logged));
+		flags = le64toh(logged.flags);
+		entry.sector = le64toh(logged.sector);
+		entry.length = le64toh(logged.nr_sectors) * SECTOR;
+		if (flags & LOG_FLUSH) {
+			entry.type = RECORDER_FLUSH;
+			put_entry(out, &header.bytes, (struct recorder_entry) {
+				.type = RECORDER_FLUSH, .io = entry.io }, NULL);
+			put_entry(out, &header.bytes, (struct recorder_entry) {
+				.type = RECORDER_FLUSH_DONE, .io = entry.io }, NULL);
+			flushes++;
+		}
+		if (!entry.length || flags & LOG_DISCARD)
+			continue;
+		if (entry.length > LOGGED_SIZE || fread(buf, entry.length, 1, in) != 1)
+			die("%s: entry %" PRIu64 " is cut short", log, i);
+		if (entry.sector >= LOGGED_SIZE / SECTOR) {
+			struct mark *mark = (void *)buf;
+
+			if (mark->what == MARK_END) {
+				header.ops = mark->number;
+				header.seed = mark->off;
+				header.plain = mark->flags;
+				ended = true;
+			}
+			entry.type = RECORDER_MARK;
+			entry.sector = 0;
+			entry.length = sizeof(*mark);
+			put_entry(out, &header.bytes, entry, buf);
+			continue;
+		}
+		entry.type = RECORDER_WRITE;
+		if (flags & LOG_FUA)
+			entry.flags |= RECORDER_FUA;
+		if (!is_file_data(buf))
+			entry.flags |= RECORDER_META;
+		put_entry(out, &header.bytes, entry, buf);
+		entry.type = RECORDER_WRITE_DONE;
+		put_entry(out, &header.bytes, entry, NULL);
+		fuas += !!(flags & LOG_FUA);
+		writes++;
+	}
+	if (!ended)
+		die("%s: the load did not come to its end", log);
+	rewind(out);
+	fwrite(&header, sizeof(header), 1, out);
+	if (fflush(out) || ferror(out) || fclose(out))
+		die("cannot write %s", path);
+	fclose(in);
+	free(buf);
+	printf("imported: %u operations, %u writes, %u of them FUA, %u flushes\n", header.ops,
+	       writes, fuas, flushes);
 }
 
 /* ---- what each sector has been, and what was promised ---- */
@@ -2311,13 +2517,17 @@ static void usage(void)
 {
 	fputs("usage: wtpower record [--seed N] [--ops N] [--kind fua|flush|none] [--realtime] [--plain]\n"
 	      "                      [--atomic [--above DEVICE | --no-unit]] FILE\n"
+	      "       wtpower record --logged DISK ...\n"
+	      "       wtpower import LOG FILE\n"
 	      "       wtpower replay [--seed N] [--states N] [--check-every N] [--slice I/N]\n"
 	      "                      [--state CUT:SUBSET] [--lie] [--expect-lost] [--stop]\n"
 	      "                      [--cut N] [--expect-torn N] FILE\n"
 	      "In the lab, with recorder.size_mb=32 for the kernel. --plain takes the flags away, --lie\n"
 	      "drops flushes; what was promised is still expected then. --stop at the first bad state.\n"
 	      "--atomic: a load of atomic writes, on a device that can do them, or --no-unit; --plain\n"
-	      "then takes RWF_ATOMIC away. --states is the most, each cuts --cut of them or more.\n",
+	      "then takes RWF_ATOMIC away. --states is the most, each cuts --cut of them or more.\n"
+	      "--logged: of a disk that QEMU logs the writes to, 32 MiB and a bit; import makes the\n"
+	      "record from that log, on the host.\n",
 	      stderr);
 	exit(2);
 }
@@ -2352,6 +2562,7 @@ int main(int argc, char **argv)
 		{ "atomic", no_argument, NULL, 'a' },
 		{ "above", required_argument, NULL, 'A' },
 		{ "no-unit", no_argument, NULL, 'u' },
+		{ "logged", required_argument, NULL, 'L' },
 		{ "cut", required_argument, NULL, 'C' },
 		{ "expect-torn", required_argument, NULL, 't' },
 		{}
@@ -2400,6 +2611,9 @@ int main(int argc, char **argv)
 		case 'u':
 			opt.no_unit = true;
 			break;
+		case 'L':
+			opt.logged = optarg;
+			break;
 		case 'C':
 			opt.cut = strtoul(optarg, NULL, 0);
 			break;
@@ -2419,7 +2633,15 @@ int main(int argc, char **argv)
 			usage();
 		}
 	}
-	if (argc - optind != 2 || !opt.check_every)
+	if (!opt.check_every)
+		usage();
+	if (argc - optind == 3 && !strcmp(argv[optind], "import")) {
+		import(argv[optind + 1], argv[optind + 2]);
+		return 0;
+	}
+	if (argc - optind != (opt.logged ? 1 : 2))
+		usage();
+	if (opt.logged && (strcmp(argv[optind], "record") || opt.realtime || opt.atomic))
 		usage();
 	mount_point = getenv("WT_MNT");
 	if (!mount_point)

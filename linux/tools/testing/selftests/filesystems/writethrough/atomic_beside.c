@@ -314,6 +314,15 @@ static void submit_behind(const char *what)
 	}
 }
 
+static void write_nowait(void *arg)
+{
+	ssize_t ret = wt_write(WT_SYNC, fd, buf, LEN, OFF,
+			       RWF_ATOMIC | RWF_NOWAIT);
+
+	(void)arg;
+	wt_check(ret == -EAGAIN, "NOWAIT, beside a direct write: %zd", ret);
+}
+
 /* Direct I/O comes second, and then first. */
 static void beside_direct(void)
 {
@@ -322,7 +331,7 @@ static void beside_direct(void)
 		.mode = WT_AIO, .iov = &block, .nr_iov = 1,
 		.off = OFF + wt_bsize, .plain = true,
 	};
-	ssize_t ret;
+	pid_t pid;
 
 	beside("direct read", read_direct, NULL);
 	expect_range(3);
@@ -341,8 +350,9 @@ static void beside_direct(void)
 	wt_dm_suspend(&dm);
 	wt_check(!wt_submit(&first), "submission of a direct write");
 	wt_check(!wt_done(&first, 150), "a direct write is not held");
-	ret = wt_write(WT_SYNC, fd, buf, LEN, OFF, RWF_ATOMIC | RWF_NOWAIT);
-	wt_check(ret == -EAGAIN, "NOWAIT, beside a direct write: %zd", ret);
+	pid = wt_fork(write_nowait, NULL);
+	wt_check(wt_exited(pid, 5000), "RWF_NOWAIT waits for a direct write");
+	wt_join(pid);
 	submit_behind("atomic");
 	let_go();
 	wt_check(wt_wait(&first) == (ssize_t)wt_bsize, "direct write: %zd",
