@@ -15,6 +15,7 @@
  * Mutant: 170-atomic-half-shared-in-place
  * Mutant: 175-atomic-over-end-in-place
  * Mutant: 176-atomic-size-not-in-log
+ * Mutant: 177-atomic-size-apart
  * lab: --disk 600M --scsi-debug dev_size_mb=320 --timeout 960
  * lab: --append scsi_debug.atomic_wr=1 --append scsi_debug.physblk_exp=7
  * blocks: 1024
@@ -40,6 +41,9 @@ static const char * const events[] = {
 	"block/block_bio_queue",
 	"iomap/iomap_add_to_ioend",
 	"xfs/xfs_iomap_atomic_write_cow",
+	"xfs/xfs_reflink_end_cow",
+	"xfs/xfs_setfilesize",
+	"xfs/xfs_trans_alloc",
 };
 
 struct sent {
@@ -61,6 +65,26 @@ static void count(const char *event, const char *text, void *arg)
 	sent->writes++;
 	if (strchr(rwbs, 'U'))
 		sent->atomic++;
+}
+
+/* In which transaction the size was changed: the one of the remap is 1. */
+struct sized {
+	bool		remapped;
+	unsigned int	transactions;
+	unsigned int	in;
+};
+
+static void find_size(const char *event, const char *text, void *arg)
+{
+	struct sized *sized = arg;
+
+	(void)text;
+	if (!strcmp(event, "xfs_reflink_end_cow"))
+		sized->remapped = true;
+	else if (!strcmp(event, "xfs_trans_alloc"))
+		sized->transactions += sized->remapped;
+	else if (!strcmp(event, "xfs_setfilesize"))
+		sized->in = sized->transactions;
 }
 
 /*
@@ -352,6 +376,7 @@ static void over_end(size_t len, bool moved)
 	int fd = aligned_file(len);
 	off_t end = OFF + len - wt_bsize / 2, size;
 	char *found = wt_alloc(len), *want = wt_alloc(len);
+	struct sized sized = { 0 };
 
 	wt_plain_gen(fd, 0, FILE_SIZE, 1);
 	wt_sys(fsync(fd));
@@ -362,6 +387,13 @@ static void over_end(size_t len, bool moved)
 	unsure = true;
 	write_atomic(fd, OFF, len, 0);
 	unsure = false;
+	/* It completes in this task, where the trace is. */
+	if (mode == WT_SYNC && !moved) {
+		wt_trace_each(find_size, &sized);
+		wt_check(sized.in == 1,
+			 "the size is in transaction %u, the remap in 1",
+			 sized.in);
+	}
 	expect(fd, OFF, len, OFF + len);
 	close(fd);
 	wt_shutdown(false);
