@@ -8,6 +8,7 @@
  *
  * Mutant: 027-flag-ignored
  * Mutant: 046-flush-left-out
+ * Mutant: 093-size-not-looked-at
  * lab: --disk 600M
  */
 #include "wt.h"
@@ -102,6 +103,35 @@ out:
 	munmap(buf, len);
 }
 
+/*
+ * The block is written and durable, but part of what is overwritten is behind the
+ * end that the file has on the disk: a plain append has moved it in memory.
+ */
+static void appended_before(enum wt_mode mode)
+{
+	const off_t end = FILE_SIZE + 100, len = 200;
+	int fd = wt_make_file("file", end, 1);
+	char *buf = wt_alloc(len);
+
+	wt_sys(fsync(fd));
+	wt_plain_gen(fd, end, len, 2);
+	wt_pattern(buf, len, end, 3);
+	wt_check(wt_write(mode, fd, buf, len, end, RWF_DSYNC) == len, "write");
+	close(fd);
+	wt_shutdown(false);
+	wt_umount();
+	wt_mount(NULL);
+	fd = wt_open("file", O_RDWR);
+	wt_check(lseek(fd, 0, SEEK_END) == end + len,
+		 "%s: the size is %lld after a durable write up to %lld",
+		 wt_mode_name[mode], (long long)lseek(fd, 0, SEEK_END),
+		 (long long)(end + len));
+	wt_expect_file(fd, 0, end, 1);
+	wt_expect_file(fd, end, len, 3);
+	close(fd);
+	munmap(buf, len);
+}
+
 /* Atomicity is for one buffer of a proper size and place. */
 static void atomic(enum wt_mode mode)
 {
@@ -155,6 +185,7 @@ int main(void)
 		for (i = 0; i < ARRAY_SIZE(combinations); i++)
 			one(mode, &combinations[i]);
 		atomic(mode);
+		appended_before(mode);
 	}
 	/* Contradictions are the same as ever, and unknown bits are refused. */
 	fd = wt_make_file("file", FILE_SIZE, 1);

@@ -5,6 +5,7 @@
  * that is in flight there; and the end of the file inside a large folio, as
  * file systems have it whose blocks are larger than a page.
  *
+ * Mutant: 082-first-block-uptodate
  * only: x86_64
  * lab: --disk 600M
  * blocks: 1024
@@ -79,6 +80,39 @@ static void efault(enum wt_mode mode, off_t off, size_t len, size_t some,
 	wt_expect_both(fd, off, ret, 2);
 	wt_expect_both(fd, off + ret, FILE_SIZE - off - ret, 1);
 	munmap(mem, room + wt_psize);
+	close(fd);
+}
+
+/*
+ * The beginning of a large folio is up to date, as the memory of an earlier write
+ * has ended there. A part of another block does not count before that has been read.
+ */
+static void efault_again(enum wt_mode mode)
+{
+	size_t len = 64 * KIB, whole = 2 * wt_psize, part = 300;
+	char *mem = wt_alloc(4 * wt_psize), *end = mem + 3 * wt_psize;
+	int fd = wt_make_file("file", FILE_SIZE, 1);
+	ssize_t ret;
+
+	wt_sys(mprotect(end, wt_psize, PROT_NONE));
+	close(fd);
+	wt_drop_caches();
+	fd = wt_open("file", 0);
+	wt_check(!wt_cache(fd, HUGE, len).cached, "still cached");
+	wt_pattern(end - whole - part, whole + part, HUGE, 2);
+	ret = wt_write(mode, fd, end - whole - part, len, HUGE, 0);
+	wt_check(ret == (ssize_t)(whole + part), "%zu bytes are there: %zd",
+		 whole + part, ret);
+	wt_expect_folios(fd, HUGE, len, len);
+	wt_pattern(end - part, part, HUGE + len / 2, 3);
+	ret = wt_write(mode, fd, end - part, len / 2, HUGE + len / 2, 0);
+	wt_check(ret == (ssize_t)part, "%zu bytes are there: %zd", part, ret);
+	wt_expect_both(fd, HUGE, whole + part, 2);
+	wt_expect_both(fd, HUGE + whole + part, len / 2 - whole - part, 1);
+	wt_expect_both(fd, HUGE + len / 2, part, 3);
+	wt_expect_both(fd, HUGE + len / 2 + part,
+		       FILE_SIZE - HUGE - len / 2 - part, 1);
+	munmap(mem, 4 * wt_psize);
 	close(fd);
 }
 
@@ -220,6 +254,8 @@ int main(void)
 			       cold);
 			efault(mode, HUGE + 100, MIB, 512 * KIB, cold);
 		}
+		if (wt_bsize == wt_psize)
+			efault_again(mode);
 		in_the_middle(&dm, mode, false);
 		in_the_middle(&dm, mode, true);
 	}
