@@ -484,7 +484,8 @@ xfs_writethrough_force_mapping(struct iomap_writepage_ctx *wpc,
 /*
  * Without a COW fork an atomic write is a single block, which the device writes
  * atomically.  It need not have been allocated, or written: until its extent is
- * converted, it reads as zeros.  But the file must not end in it.
+ * converted, it reads as zeros, and the size is changed with that.  If it has been
+ * written, it is here as the file ends in it, or did so a moment ago.
  */
 static int
 xfs_writethrough_map_one(struct iomap_writepage_ctx *wpc,
@@ -498,8 +499,7 @@ xfs_writethrough_map_one(struct iomap_writepage_ctx *wpc,
 	int				error;
 
 	if (len > i_blocksize(wpc->inode) ||
-	    len > xfs_inode_buftarg(ip)->bt_awu_max ||
-	    xfs_writethrough_crosses_eof(ip, offset, len))
+	    len > xfs_inode_buftarg(ip)->bt_awu_max)
 		return -EINVAL;
 
 	wpc->iomap.length = 0;
@@ -515,6 +515,13 @@ xfs_writethrough_map_one(struct iomap_writepage_ctx *wpc,
 		error = xfs_map_blocks(wpc, offset, len);
 		if (error)
 			return error;
+	}
+
+	if (wpc->iomap.type == IOMAP_MAPPED) {
+		error = xfs_writethrough_map_device_atomic(wpc, offset, len, 0);
+		if (error)
+			return error == -ENOPROTOOPT ? -EINVAL : error;
+		return xfs_writethrough_force_mapping(wpc, offset, len, 0);
 	}
 
 	xfs_writethrough_check_mapped(wpc, offset, len);

@@ -175,6 +175,16 @@ static void over_end(void)
 	wt_check(lseek(fd, 0, SEEK_END) ==
 		 (off_t)(one_block ? 3 * min + min / 2 : 4 * min), "the size");
 	wt_expect_both(fd, 3 * min, min / 2, one_block ? 1 : 2);
+
+	/* into a hole: the block is zeros until both have changed */
+	wt_sys(ftruncate(fd, 0));
+	wt_sys(ftruncate(fd, 3 * min + min / 2));
+	wt_sys(fsync(fd));
+	ret = wt_write(mode, fd, buf, min, 3 * min, RWF_ATOMIC);
+	wt_check(ret == (ssize_t)min, "over the end of a hole: %zd", ret);
+	wt_check(lseek(fd, 0, SEEK_END) == 4 * (off_t)min, "the size");
+	wt_expect_both(fd, 0, 3 * min, 0);
+	wt_expect_both(fd, 3 * min, min, 2);
 	close(fd);
 }
 
