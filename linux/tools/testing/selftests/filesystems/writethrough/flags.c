@@ -8,7 +8,6 @@
  *
  * Mutant: 027-flag-ignored
  * Mutant: 046-flush-left-out
- * Mutant: 093-size-not-looked-at
  * lab: --disk 600M
  */
 #include "wt.h"
