@@ -245,7 +245,7 @@ static void overwrite_as_gone(void *arg)
  * Nothing but the file's inode in memory is left of what the group did: its pages
  * would keep the group, as would an inode that the flusher has yet to look at.
  */
-static void removed(enum wt_mode mode)
+static void group_gone(enum wt_mode mode)
 {
 	const char *stat = ROOT "/cgroup.stat";
 	long long before;
@@ -290,7 +290,7 @@ int main(void)
 		limited(mode);
 		if (mode != WT_AIO)
 			memory_limited(mode);
-		removed(mode);
+		group_gone(mode);
 	}
 	wt_finish();
 }
